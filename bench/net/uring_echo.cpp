@@ -1,0 +1,480 @@
+// A raw io_uring echo server, without ringo: what the kernel can do, and where the figures come
+// from that ringo's driver is built on. The flags select the ways there are to receive, to answer
+// and to wait; the defaults are the best of them (bench/net/README.md has the comparison).
+//
+// Receiving. "multishot" and "oneshot" take buffers from one ring of provided buffers, which the
+// kernel fills when bytes have come, so an idle connection holds none. "oneshot" is armed again
+// after each answer and asks the kernel to wait first (POLL_FIRST), as it is almost never ready
+// at once; "eager" is the same without that. "private" gives each connection a buffer of its own.
+// "poll" only asks for readiness and calls recv(2) itself.
+//
+// Answering. "direct" calls send(2) at once and needs the ring only for what the peer does not
+// take; "ring" submits a send operation. Received buffers wait in a queue of their connection
+// until they are sent and go back to the kernel then, so nothing is ever copied or allocated.
+#include "options.hpp"
+#include "server_socket.hpp"
+
+#include <liburing.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using bench::die;
+
+struct Settings {
+  long port = 0;
+  std::string receive = "multishot";
+  std::string send = "direct";
+  std::string wait = "liburing";
+  long wait_nr = 1;
+  long buffers = 512;
+  long buffer_size = 4096;
+};
+
+constexpr std::uint16_t group = 0;
+constexpr unsigned submission_entries = 256;
+constexpr unsigned completion_entries = 4096;
+constexpr std::uint32_t none = ~std::uint32_t{0};
+
+enum class Kind : std::uint8_t { accept, receive, send, stop };
+
+std::uint64_t tag(Kind kind, int fd) {
+  return static_cast<std::uint64_t>(kind) << 32 | static_cast<std::uint32_t>(fd);
+}
+
+// Buffers that the kernel picks from when bytes arrive. Each is in one place: the kernel's ring,
+// or a connection's queue.
+class BufferRing {
+ public:
+  BufferRing(io_uring& ring, long count, long size)
+      : count_(static_cast<std::uint32_t>(count)), size_(static_cast<std::uint32_t>(size)) {
+    ring_ = static_cast<io_uring_buf_ring*>(map(count_ * sizeof(io_uring_buf)));
+    memory_ = static_cast<std::byte*>(map(std::size_t{count_} * size_));
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<std::uint64_t>(ring_);
+    registration.ring_entries = count_;
+    registration.bgid = group;
+    const int error = io_uring_register_buf_ring(&ring, &registration, 0);
+    if (error < 0) die("io_uring_register_buf_ring", -error);
+    io_uring_buf_ring_init(ring_);
+    for (std::uint32_t id = 0; id < count_; ++id) give_back(id);
+    publish();
+  }
+
+  std::byte* data(std::uint32_t id) const { return memory_ + std::size_t{id} * size_; }
+  std::uint32_t size() const { return size_; }
+  /// Half of them are the kernel's: time to arm what has run out of buffers.
+  bool plenty() const { return free_ >= count_ / 2; }
+
+  void taken() { --free_; }
+  void give_back(std::uint32_t id) {
+    io_uring_buf_ring_add(ring_, data(id), size_, static_cast<std::uint16_t>(id),
+                          io_uring_buf_ring_mask(count_), given_++);
+    ++free_;
+  }
+  /// Lets the kernel see what was given back: once a turn.
+  void publish() {
+    if (given_ != 0) io_uring_buf_ring_advance(ring_, std::exchange(given_, 0));
+  }
+
+ private:
+  static void* map(std::size_t bytes) {
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (memory == MAP_FAILED) die("mmap");
+    return memory;
+  }
+
+  const std::uint32_t count_;
+  const std::uint32_t size_;
+  io_uring_buf_ring* ring_ = nullptr;
+  std::byte* memory_ = nullptr;
+  int given_ = 0;
+  std::uint32_t free_ = 0;
+};
+
+struct Connection {
+  bool open = false;
+  bool receiving = false;   // a receive (or poll) is armed
+  bool sending = false;     // a send operation is in flight
+  bool ended = false;       // nothing will be received any more
+  bool starved = false;     // on the list of those that wait for buffers
+  std::uint32_t first = none;  // buffers received and not yet sent, in order
+  std::uint32_t last = none;
+};
+
+class Server {
+ public:
+  explicit Server(const Settings& s)
+      : multishot_(s.receive == "multishot"),
+        poll_first_(s.receive == "oneshot"),
+        private_(s.receive == "private"),
+        poll_(s.receive == "poll"),
+        direct_(s.send == "direct"),
+        raw_wait_(s.wait == "raw"),
+        wait_nr_(static_cast<unsigned>(s.wait_nr)),
+        stop_(bench::stop_signal()),
+        connections_(bench::raise_open_files()) {
+    io_uring_params parameters{};
+    parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                       IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+                       IORING_SETUP_TASKRUN_FLAG;
+    parameters.cq_entries = completion_entries;
+    int error = io_uring_queue_init_params(submission_entries, &ring_, &parameters);
+    if (error < 0) die("io_uring_queue_init_params", -error);
+    error = io_uring_register_ring_fd(&ring_);
+    if (error < 0) die("io_uring_register_ring_fd", -error);
+
+    std::uint32_t buffers = static_cast<std::uint32_t>(s.buffers);
+    if (private_) {
+      // A buffer's number is its connection's descriptor. Untouched pages cost nothing.
+      buffers = static_cast<std::uint32_t>(connections_.size());
+      own_buffers_.reset(new std::byte[connections_.size() * static_cast<std::size_t>(s.buffer_size)]);
+    } else {
+      ring_buffers_ = std::make_unique<BufferRing>(ring_, s.buffers, s.buffer_size);
+    }
+    buffer_size_ = static_cast<std::uint32_t>(s.buffer_size);
+    next_.assign(buffers, none);
+    filled_.resize(buffers);
+    sent_.resize(buffers);
+
+    listener_ = bench::listen_on_loopback(s.port, 0);
+    arm_accept();
+    io_uring_sqe* sqe = next_sqe();
+    io_uring_prep_poll_add(sqe, stop_, POLLIN);
+    io_uring_sqe_set_data64(sqe, tag(Kind::stop, stop_));
+  }
+
+  void run() {
+    while (!stopping_) {
+      wait();
+      unsigned head = 0;
+      unsigned count = 0;
+      io_uring_cqe* cqe = nullptr;
+      io_uring_for_each_cqe(&ring_, head, cqe) {
+        ++count;
+        complete(*cqe);
+      }
+      io_uring_cq_advance(&ring_, count);
+      if (ring_buffers_) {
+        ring_buffers_->publish();
+        feed_starved();
+      }
+    }
+    io_uring_queue_exit(&ring_);
+  }
+
+ private:
+  // --- the ring -------------------------------------------------------------------------------
+
+  void wait() {
+    if (!raw_wait_) {
+      io_uring_cqe* cqe = nullptr;
+      __kernel_timespec limit{1, 0};
+      const int result =
+          io_uring_submit_and_wait_timeout(&ring_, &cqe, wait_nr_, &limit, nullptr);
+      if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY) {
+        die("io_uring_submit_and_wait_timeout", -result);
+      }
+      return;
+    }
+    // The same by hand: publish the submissions, one io_uring_enter with the time limit in it.
+    const unsigned submit = ring_.sq.sqe_tail - ring_.sq.sqe_head;
+    if (submit != 0) {
+      ring_.sq.sqe_head = ring_.sq.sqe_tail;
+      io_uring_smp_store_release(ring_.sq.ktail, ring_.sq.sqe_tail);
+    }
+    __kernel_timespec limit{1, 0};
+    io_uring_getevents_arg argument{};
+    argument.ts = reinterpret_cast<std::uint64_t>(&limit);
+    const long result = syscall(__NR_io_uring_enter, ring_.enter_ring_fd, submit, wait_nr_,
+                                IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG |
+                                    IORING_ENTER_REGISTERED_RING,
+                                &argument, sizeof argument);
+    if (result < 0 && errno != ETIME && errno != EINTR && errno != EBUSY) die("io_uring_enter");
+  }
+
+  io_uring_sqe* next_sqe() {
+    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+    while (sqe == nullptr) {
+      const int result = io_uring_submit(&ring_);
+      if (result < 0 && result != -EINTR && result != -EBUSY && result != -EAGAIN) {
+        die("io_uring_submit", -result);
+      }
+      sqe = io_uring_get_sqe(&ring_);
+    }
+    return sqe;
+  }
+
+  void complete(const io_uring_cqe& cqe) {
+    const int fd = static_cast<int>(cqe.user_data & 0xffffffff);
+    switch (static_cast<Kind>(cqe.user_data >> 32)) {
+      case Kind::accept: accepted(cqe); break;
+      case Kind::receive: received(fd, cqe); break;
+      case Kind::send: sent(fd, cqe.res); break;
+      case Kind::stop: stopping_ = true; break;
+    }
+  }
+
+  // --- accepting ------------------------------------------------------------------------------
+
+  void arm_accept() {
+    io_uring_sqe* sqe = next_sqe();
+    io_uring_prep_multishot_accept(sqe, listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    io_uring_sqe_set_data64(sqe, tag(Kind::accept, listener_));
+    accepting_ = true;
+  }
+
+  void accepted(const io_uring_cqe& cqe) {
+    if (cqe.res >= 0) {
+      connections_[static_cast<std::size_t>(cqe.res)] = Connection{};
+      connections_[static_cast<std::size_t>(cqe.res)].open = true;
+      arm_receive(cqe.res);
+    }
+    if ((cqe.flags & IORING_CQE_F_MORE) != 0) return;
+    accepting_ = false;
+    // With no descriptor left, the next close arms it again.
+    if (cqe.res == -EMFILE || cqe.res == -ENFILE) return;
+    if (cqe.res < 0 && cqe.res != -ECONNABORTED && cqe.res != -EINTR && cqe.res != -EAGAIN) {
+      die("accept", -cqe.res);
+    }
+    arm_accept();
+  }
+
+  // --- receiving ------------------------------------------------------------------------------
+
+  Connection& at(int fd) { return connections_[static_cast<std::size_t>(fd)]; }
+
+  void arm_receive(int fd) {
+    io_uring_sqe* sqe = next_sqe();
+    if (poll_) {
+      io_uring_prep_poll_multishot(sqe, fd, POLLIN | POLLRDHUP);
+    } else if (private_) {
+      io_uring_prep_recv(sqe, fd, buffer(static_cast<std::uint32_t>(fd)), buffer_size_, 0);
+      sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    } else {
+      if (multishot_) {
+        io_uring_prep_recv_multishot(sqe, fd, nullptr, 0, 0);
+      } else {
+        io_uring_prep_recv(sqe, fd, nullptr, buffer_size_, 0);
+        if (poll_first_) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+      }
+      sqe->flags |= IOSQE_BUFFER_SELECT;
+      sqe->buf_group = group;
+    }
+    io_uring_sqe_set_data64(sqe, tag(Kind::receive, fd));
+    at(fd).receiving = true;
+  }
+
+  void received(int fd, const io_uring_cqe& cqe) {
+    Connection& c = at(fd);
+    c.receiving = (cqe.flags & IORING_CQE_F_MORE) != 0;
+    if (poll_) {
+      readable(fd, cqe);
+      return;
+    }
+    if (cqe.res > 0) {
+      std::uint32_t id = static_cast<std::uint32_t>(fd);
+      if (!private_) {
+        id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
+        ring_buffers_->taken();
+      }
+      queue(c, id, static_cast<std::uint32_t>(cqe.res));
+      answer(fd);
+      if (!c.receiving && !c.ended && !(private_ && c.first != none)) arm_receive(fd);
+      return;
+    }
+    if (cqe.res == -ENOBUFS) {
+      if (!c.receiving) starve(fd);
+      return;
+    }
+    if (cqe.res == -EINTR || cqe.res == -EAGAIN) {
+      if (!c.receiving) arm_receive(fd);
+      return;
+    }
+    c.ended = true;  // the end of the stream, or a broken one
+    close_if_done(fd);
+  }
+
+  // The "poll" way: as on epoll, edge-triggered, with one buffer of the ring at a time.
+  void readable(int fd, const io_uring_cqe& cqe) {
+    Connection& c = at(fd);
+    const bool end = cqe.res < 0 || (cqe.res & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    while (!c.ended && c.first == none) {
+      const ssize_t got = recv(fd, scratch_, buffer_size_, MSG_DONTWAIT);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0 && errno == EAGAIN) break;
+      if (got <= 0) {
+        c.ended = true;
+        break;
+      }
+      const ssize_t sent = send(fd, scratch_, static_cast<std::size_t>(got), MSG_NOSIGNAL);
+      if (sent != got) c.ended = true;
+      if (got < static_cast<ssize_t>(buffer_size_) && !end) break;
+    }
+    if (c.ended && c.receiving) {
+      shutdown(fd, SHUT_RDWR);
+      io_uring_sqe* sqe = next_sqe();
+      io_uring_prep_cancel64(sqe, tag(Kind::receive, fd), 0);
+      sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+      io_uring_sqe_set_data64(sqe, tag(Kind::send, -1));
+      return;
+    }
+    if (!c.ended && !c.receiving) arm_receive(fd);
+    close_if_done(fd);
+  }
+
+  void starve(int fd) {
+    if (at(fd).starved) return;
+    at(fd).starved = true;
+    starved_.push_back(fd);
+  }
+
+  // Arming at once what has run out of buffers would only fail again.
+  void feed_starved() {
+    if (starved_.empty() || !ring_buffers_->plenty()) return;
+    for (const int fd : std::exchange(starved_, {})) {
+      Connection& c = at(fd);
+      c.starved = false;
+      if (c.ended) {
+        close_if_done(fd);
+      } else {
+        arm_receive(fd);
+      }
+    }
+  }
+
+  // --- answering ------------------------------------------------------------------------------
+
+  std::byte* buffer(std::uint32_t id) {
+    return private_ ? own_buffers_.get() + std::size_t{id} * buffer_size_ : ring_buffers_->data(id);
+  }
+
+  void queue(Connection& c, std::uint32_t id, std::uint32_t size) {
+    filled_[id] = size;
+    sent_[id] = 0;
+    next_[id] = none;
+    (c.first == none ? c.first : next_[c.last]) = id;
+    c.last = id;
+  }
+
+  void dequeue(Connection& c) {
+    const std::uint32_t id = c.first;
+    c.first = next_[id];
+    if (!private_) ring_buffers_->give_back(id);
+  }
+
+  void answer(int fd) {
+    Connection& c = at(fd);
+    while (c.first != none && !c.sending) {
+      const std::uint32_t id = c.first;
+      if (direct_) {
+        const ssize_t result = ::send(fd, buffer(id) + sent_[id], filled_[id] - sent_[id],
+                                      MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (result < 0 && errno != EAGAIN && errno != EINTR) {
+          broken(fd);
+          return;
+        }
+        if (result > 0) sent_[id] += static_cast<std::uint32_t>(result);
+        if (sent_[id] == filled_[id]) {
+          dequeue(c);
+          continue;
+        }
+      }
+      io_uring_sqe* sqe = next_sqe();
+      io_uring_prep_send(sqe, fd, buffer(id) + sent_[id], filled_[id] - sent_[id],
+                         MSG_NOSIGNAL | MSG_WAITALL);
+      io_uring_sqe_set_data64(sqe, tag(Kind::send, fd));
+      c.sending = true;
+    }
+  }
+
+  void sent(int fd, int result) {
+    if (fd < 0) return;  // a cancel that found nothing
+    Connection& c = at(fd);
+    c.sending = false;
+    if (result < 0 && result != -EINTR && result != -EAGAIN) {
+      broken(fd);
+      return;
+    }
+    if (c.ended && c.first == none) {
+      close_if_done(fd);
+      return;
+    }
+    if (result > 0) sent_[c.first] += static_cast<std::uint32_t>(result);
+    if (sent_[c.first] == filled_[c.first]) dequeue(c);
+    answer(fd);
+    if (private_ && c.first == none && !c.ended && !c.receiving) arm_receive(fd);
+    close_if_done(fd);
+  }
+
+  // The peer takes nothing any more: drop what is left for it; an armed receive ends by itself.
+  void broken(int fd) {
+    Connection& c = at(fd);
+    while (c.first != none) dequeue(c);
+    c.ended = true;
+    shutdown(fd, SHUT_RDWR);
+    close_if_done(fd);
+  }
+
+  // Only when no operation can still name it: the number may come back with the next accept.
+  void close_if_done(int fd) {
+    Connection& c = at(fd);
+    if (!c.open || !c.ended || c.receiving || c.sending || c.starved || c.first != none) return;
+    c.open = false;
+    close(fd);
+    if (!accepting_) arm_accept();
+  }
+
+  const bool multishot_;
+  const bool poll_first_;
+  const bool private_;
+  const bool poll_;
+  const bool direct_;
+  const bool raw_wait_;
+  const unsigned wait_nr_;
+  const int stop_;
+  io_uring ring_{};
+  int listener_ = -1;
+  bool accepting_ = false;
+  bool stopping_ = false;
+  std::vector<Connection> connections_;  // by descriptor
+  std::vector<int> starved_;
+  std::unique_ptr<BufferRing> ring_buffers_;
+  std::unique_ptr<std::byte[]> own_buffers_;
+  std::uint32_t buffer_size_ = 0;
+  std::byte scratch_[65536];
+  // By buffer: the next one in its connection's queue, bytes in it, bytes of them sent.
+  std::vector<std::uint32_t> next_;
+  std::vector<std::uint32_t> filled_;
+  std::vector<std::uint32_t> sent_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings s;
+  bench::Options options("A TCP echo server on io_uring, one thread, without ringo.");
+  options.number("--port", s.port, 0, 65535, "listen there; 0: a free one, which is printed");
+  options.choice("--receive", s.receive, {"multishot", "oneshot", "eager", "private", "poll"},
+                 "how to receive");
+  options.choice("--send", s.send, {"direct", "ring"}, "how to answer");
+  options.choice("--wait", s.wait, {"liburing", "raw"}, "how to call io_uring_enter");
+  options.number("--wait-nr", s.wait_nr, 1, 64, "completions to wait for");
+  options.number("--buffers", s.buffers, 1, 32768, "provided buffers, a power of two");
+  options.number("--buffer-size", s.buffer_size, 64, 65536, "bytes in each");
+  options.parse(argc, argv);
+  if ((s.buffers & (s.buffers - 1)) != 0) options.fail("--buffers wants a power of two");
+  const auto server = std::make_unique<Server>(s);
+  server->run();
+  return 0;
+}

@@ -1,0 +1,178 @@
+// A channel without its element type: what channel.hpp's templates hand down to lib/sync.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/detail/goroutine.hpp>
+#include <ringo/detail/spin_lock.hpp>
+#include <ringo/detail/wait.hpp>
+
+namespace ringo::detail {
+
+/// How elements move. A null `move` means that copying the bytes will do.
+struct ElementOps {
+  std::size_t size;
+  void (*move)(void* to, void* from) noexcept;  // constructs *to; *from stays alive, moved from
+  void (*destroy)(void* element) noexcept;      // null: nothing to do
+};
+
+template <class T>
+inline constexpr ElementOps element_ops = {
+    sizeof(T),
+    std::is_trivially_copyable_v<T>
+        ? nullptr
+        : +[](void* to, void* from) noexcept { ::new (to) T(std::move(*static_cast<T*>(from))); },
+    std::is_trivially_destructible_v<T>
+        ? nullptr
+        : +[](void* element) noexcept { std::destroy_at(static_cast<T*>(element)); },
+};
+
+/// The shared state behind the handles of one channel.
+///
+/// Invariants, under the lock (Go: runtime/chan.go):
+///   * at most one of the two queues has open waiters, but for one select on both ends;
+///   * count > 0 implies no open receiver; count < cap implies no open sender: nobody overtakes
+///     a waiter;
+///   * values leave in the order in which they went in.
+/// Of the elements, only moved-from ones are destroyed under the lock.
+class ChannelCore {
+ public:
+  /// Throws Panic "makechan: size out of range" if capacity is negative or too large.
+  static ChannelCore* make(std::ptrdiff_t capacity, const ElementOps& ops);
+
+  void retain() noexcept;
+  void release() noexcept;
+
+  std::size_t size() const noexcept { return count_.load(std::memory_order_relaxed); }
+  std::size_t capacity() const noexcept { return capacity_; }
+
+  /// Non-blocking forms for code that is not inside an await; on other threads than the runtime's
+  /// workers they are carried out by a worker. try_send throws Panic on a closed channel.
+  bool try_send(void* value);
+  enum class TryReceive : std::uint8_t { empty, value, closed };
+  TryReceive try_receive(void* slot);
+
+  /// Throws Panic "close of closed channel".
+  void close();
+
+ private:
+  friend class ChannelCase;
+  friend class ChannelLocks;
+
+  ChannelCore(std::size_t capacity, const ElementOps& ops) : capacity_(capacity), ops_(ops) {}
+  ~ChannelCore() = default;
+
+  std::byte* cell(std::size_t index) noexcept {
+    return reinterpret_cast<std::byte*>(this + 1) + index * ops_.size;
+  }
+  void move(void* to, void* from) const noexcept {
+    if (ops_.move != nullptr) return ops_.move(to, from);
+    if (ops_.size == 8) {
+      std::memcpy(to, from, 8);
+    } else if (ops_.size == 4) {
+      std::memcpy(to, from, 4);
+    } else {
+      std::memcpy(to, from, ops_.size);
+    }
+  }
+
+  // With the lock held. True: it took effect, or the channel is closed (ok says which); a partner
+  // to be completed after unlocking is stored in `partner`.
+  bool send_locked(void* value, bool& ok, WaitNode*& partner) noexcept;
+  bool receive_locked(void* slot, bool& ok, WaitNode*& partner) noexcept;
+
+  void close_here(bool& already_closed) noexcept;
+  // The channel belongs to the first runtime that uses it; throws Panic if that one lives and is
+  // another one.
+  void check_runtime(std::uint32_t runtime_id) {
+    if (runtime_id_ != runtime_id) [[unlikely]]
+      bind(runtime_id);
+  }
+  void bind(std::uint32_t runtime_id);
+
+  std::atomic<std::uint32_t> references_{1};
+  SpinLock lock_;
+  bool closed_ = false;
+  std::uint32_t runtime_id_ = 0;  // written once per runtime, before others can know the channel
+  std::size_t capacity_;
+  std::atomic<std::size_t> count_{0};
+  std::size_t head_ = 0;
+  const ElementOps& ops_;
+  WaitQueue receivers_;
+  WaitQueue senders_;
+};
+
+/// A reference to a channel's core; null for the nil channel.
+class CoreHandle {
+ public:
+  CoreHandle() noexcept = default;
+  explicit CoreHandle(ChannelCore* owned) noexcept : core_(owned) {}
+  CoreHandle(const CoreHandle& other) noexcept : core_(other.core_) {
+    if (core_ != nullptr) core_->retain();
+  }
+  CoreHandle(CoreHandle&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  CoreHandle& operator=(CoreHandle other) noexcept {
+    std::swap(core_, other.core_);
+    return *this;
+  }
+  ~CoreHandle() {
+    if (core_ != nullptr) core_->release();
+  }
+
+  ChannelCore* get() const noexcept { return core_; }
+  ChannelCore* operator->() const noexcept { return core_; }
+  explicit operator bool() const noexcept { return core_ != nullptr; }
+  bool operator==(const CoreHandle&) const noexcept = default;
+
+ private:
+  ChannelCore* core_ = nullptr;
+};
+
+/// A send or a receive on a channel (core null: the nil channel, never ready). node.slot is the
+/// value to send or the place to receive into; afterwards node.ok is false if it was closed.
+class ChannelCase : public CaseBase {
+ public:
+  bool try_take() final;
+  Enlist enlist() final;
+  void withdraw() noexcept final;
+  bool looks_ready() final;
+  ChannelCase* channel_case() noexcept final { return this; }
+
+  // For select, which holds the locks of all its channels. `partner` as in ChannelCore.
+  ChannelCore* core() const noexcept { return core_.get(); }
+  bool try_locked(WaitNode*& partner) noexcept;
+  void enlist_locked() noexcept;
+  void check_runtime() {
+    if (core_) core_->check_runtime(node.g->runtime_id);
+  }
+
+  WaitReason reason() const noexcept {
+    if (!core_) return send_ ? WaitReason::chan_send_nil : WaitReason::chan_receive_nil;
+    return send_ ? WaitReason::chan_send : WaitReason::chan_receive;
+  }
+
+ protected:
+  ChannelCase(CoreHandle core, bool send) noexcept : core_(std::move(core)), send_(send) {}
+  ~ChannelCase() = default;
+
+ private:
+  WaitQueue& queue() noexcept { return send_ ? core_->senders_ : core_->receivers_; }
+
+  CoreHandle core_;
+  bool send_;
+};
+
+/// The locks of the channels of one select, taken in address order, each once.
+class ChannelLocks {
+ public:
+  static void lock(ChannelCore* core) noexcept { core->lock_.lock(); }
+  static void unlock(ChannelCore* core) noexcept { core->lock_.unlock(); }
+};
+
+}  // namespace ringo::detail

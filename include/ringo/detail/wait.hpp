@@ -1,0 +1,237 @@
+// Waiting, from the side of the goroutine: nodes, queues, and the awaiter of a single operation.
+#pragma once
+
+#include <atomic>
+#include <concepts>
+#include <coroutine>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/detail/goroutine.hpp>
+
+namespace ringo {
+
+/// Ends a cancelled goroutine: thrown out of its wait, so that destructors run. Deliberately not a
+/// std::exception; do not swallow it. A detached goroutine that it leaves ends silently.
+struct Canceled {};
+
+namespace detail {
+
+class WaitQueue;
+class ChannelCase;
+
+/// One registered operation of a wait; lives in the awaiter, in the waiting frame.
+struct WaitNode {
+  WaitNode* next = nullptr;
+  WaitNode* prev = nullptr;
+  Goroutine* g = nullptr;
+  std::uint64_t seq = 0;    // 0: the queue's lock alone decides; else try_claim(g, seq)
+  void* slot = nullptr;     // where the value goes to or comes from
+  std::uint32_t index = 0;  // of the case in its select
+  bool ok = false;          // what the completer reports
+  std::atomic<bool> linked{false};
+};
+
+/// FIFO of waiters, doubly linked so that a loser leaves in O(1). Guarded by the owner's lock.
+class WaitQueue {
+ public:
+  bool empty() const noexcept { return head_ == nullptr; }
+  WaitNode* front() const noexcept { return head_; }
+
+  void push_back(WaitNode& node) noexcept {
+    node.next = nullptr;
+    node.prev = tail_;
+    (tail_ != nullptr ? tail_->next : head_) = &node;
+    tail_ = &node;
+    node.linked.store(true, std::memory_order_relaxed);
+  }
+
+  void push_front(WaitNode& node) noexcept {
+    node.prev = nullptr;
+    node.next = head_;
+    (head_ != nullptr ? head_->prev : tail_) = &node;
+    head_ = &node;
+    node.linked.store(true, std::memory_order_relaxed);
+  }
+
+  /// The release pairs with withdraw_from(): who reads `false` may free the node.
+  void remove(WaitNode& node) noexcept {
+    (node.prev != nullptr ? node.prev->next : head_) = node.next;
+    (node.next != nullptr ? node.next->prev : tail_) = node.prev;
+    node.linked.store(false, std::memory_order_release);
+  }
+
+  /// Unlinks the first waiter whose wait is still open and claims it; drops those who have been
+  /// claimed elsewhere. Null if none is left. The caller owns the completion of the returned node.
+  WaitNode* pop_claimed() noexcept {
+    while (WaitNode* node = head_) {
+      // Claim first: once unlinked, a node whose claim is lost may be gone.
+      bool mine = node->seq == 0 || try_claim(node->g, node->seq);
+      remove(*node);
+      if (mine) return node;
+    }
+    return nullptr;
+  }
+
+  /// Forgets all nodes without touching them.
+  void forget() noexcept { head_ = tail_ = nullptr; }
+
+ private:
+  WaitNode* head_ = nullptr;
+  WaitNode* tail_ = nullptr;
+};
+
+/// Ends the wait of a claimed (or exclusively unlinked) node whose result is filled in. The node
+/// and its frame must not be touched afterwards. Call without locks.
+inline void complete(WaitNode& node) noexcept {
+  Goroutine* g = node.g;
+  if (node.seq == 0) return make_ready(g);
+  g->winner = node.index;
+  if ((claim_set(g, claim_complete) & claim_armed) != 0) make_ready(g);
+}
+
+/// As complete(), for one of several waiters released together: they run in the order given.
+inline void complete_at_tail(WaitNode& node) noexcept {
+  Goroutine* g = node.g;
+  if (node.seq == 0) return make_ready_at_tail(g);
+  g->winner = node.index;
+  if ((claim_set(g, claim_complete) & claim_armed) != 0) make_ready_at_tail(g);
+}
+
+/// Waiters taken out of a queue under its lock, to be completed after it was dropped: unlocking is
+/// the last touch of a sync object, whose owner may destroy it as soon as somebody else can run.
+class WakeList {
+ public:
+  void push(WaitNode& node) noexcept {
+    node.next = nullptr;
+    (tail_ != nullptr ? tail_->next : head_) = &node;
+    tail_ = &node;
+  }
+  bool empty() const noexcept { return head_ == nullptr; }
+  void complete_all() noexcept {
+    WaitNode* node = head_;
+    head_ = tail_ = nullptr;
+    while (node != nullptr) {
+      WaitNode* next = node->next;
+      complete_at_tail(*node);
+      node = next;
+    }
+  }
+
+ private:
+  WaitNode* head_ = nullptr;
+  WaitNode* tail_ = nullptr;
+};
+
+/// What enlist() did.
+enum class Enlist : std::uint8_t {
+  waiting,  ///< the node is in the queue
+  taken,    ///< it had become ready: claimed, and the operation took effect
+  lost,     ///< it had become ready, but another case of this wait was already claimed
+};
+
+/// One operation of a wait. A case of its own type derives from this for each kind of operation;
+/// `node.g` is set before anything else, `node.seq` and `node.index` by whoever arms it.
+class CaseBase {
+ public:
+  CaseBase() = default;
+  CaseBase(const CaseBase&) = delete;
+  CaseBase& operator=(const CaseBase&) = delete;
+
+  WaitNode node;
+
+  /// Carries the operation out if that is possible now. Called while registered nowhere.
+  virtual bool try_take() = 0;
+
+  /// Carries it out if it has become possible (claiming itself first if node.seq says so),
+  /// registers the node otherwise. Both under the lock of the object. After it has registered,
+  /// the frame may be running elsewhere.
+  virtual Enlist enlist() = 0;
+
+  /// Leaves the queue if it is still there. Any worker; takes the object's lock.
+  virtual void withdraw() noexcept = 0;
+
+  /// Could try_take() succeed? Without side effects; used where a case of higher rank decides.
+  virtual bool looks_ready() = 0;
+
+  /// Set for channel operations, which a select tries at one instant under all their locks.
+  virtual ChannelCase* channel_case() noexcept { return nullptr; }
+
+ protected:
+  ~CaseBase() = default;
+
+  /// Inside enlist(), under the object's lock, when the operation is possible: claims the wait.
+  bool claim_self() noexcept { return node.seq == 0 || try_claim(node.g, node.seq); }
+};
+
+/// An operation is a movable value with a Case that carries it out: building it does nothing.
+/// Case(op) is built in place in the frame, gives `reason()` (a WaitReason) and
+/// `result()`, which returns what the await yields.
+template <class T>
+concept IsOperation = requires {
+  typename T::Case;
+}
+&&std::derived_from<typename T::Case, CaseBase>;
+
+/// Arms the wait of a goroutine that can be cancelled. True: suspend.
+bool arm_guarded(CaseBase& operation, Goroutine* g);
+
+/// After a wait decided by the claim word: true if it ended by cancellation (node left).
+bool ended_by_cancellation(CaseBase& operation) noexcept;
+
+/// Awaits one operation.
+template <class Case>
+class [[nodiscard]] OperationAwaiter {
+ public:
+  template <class Op>
+  OperationAwaiter(Goroutine* g, Op&& operation) : g_(g), case_(std::forward<Op>(operation)) {
+    case_.node.g = g;
+  }
+  OperationAwaiter(const OperationAwaiter&) = delete;
+  OperationAwaiter& operator=(const OperationAwaiter&) = delete;
+  ~OperationAwaiter() {
+    if (case_.node.linked.load(std::memory_order_acquire)) case_.withdraw();
+  }
+
+  bool await_ready() {
+    if (g_->budget <= 0 || g_->guarded) [[unlikely]]
+      return false;
+    --g_->budget;
+    return case_.try_take();
+  }
+
+  template <class P>
+  bool await_suspend(std::coroutine_handle<P> frame) {
+    Goroutine* g = g_;
+    g->leaf = frame;
+    g->reason.store(case_.reason(), std::memory_order_relaxed);
+    if (g->guarded) [[unlikely]]
+      return arm_guarded(case_, g);
+    if (g->budget <= 0 && case_.try_take()) {
+      // It has run for long enough: it keeps what it got, and the others go first.
+      reschedule(g);
+      return true;
+    }
+    g->wait = &case_;
+    return case_.enlist() == Enlist::waiting;
+  }
+
+  decltype(auto) await_resume() {
+    if (case_.node.seq != 0 && ended_by_cancellation(case_)) [[unlikely]] {
+      if constexpr (requires { case_.canceled_result(); }) {
+        return case_.canceled_result();
+      } else {
+        throw Canceled{};
+      }
+    }
+    return case_.result();
+  }
+
+ private:
+  Goroutine* g_;
+  Case case_;
+};
+
+}  // namespace detail
+}  // namespace ringo

@@ -1,0 +1,126 @@
+// run(): where a ringo program begins, and what it may ask about itself.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <ringo/task.hpp>
+
+namespace ringo {
+
+/// Which kernel interface the event loops use.
+enum class DriverKind { automatic, uring, epoll };
+
+/// "auto", "uring" or "epoll"; nothing for other names.
+std::optional<DriverKind> parse_driver(std::string_view name) noexcept;
+
+/// How run() sets the runtime up.
+struct Options {
+  /// Event loops, one thread each; the first is the thread that calls run(). 0: RINGO_WORKERS if
+  /// set, else the cores this process may use (affinity and cgroup quota). At most 256.
+  unsigned workers = 0;
+  /// automatic: RINGO_DRIVER if set, else io_uring where the kernel allows it (6.1 or later), else
+  /// epoll, which is said in one line of the log.
+  DriverKind driver = DriverKind::automatic;
+  /// Goroutines stay on the worker that started them: nothing is stolen.
+  bool pinned = false;
+  /// What happens to goroutines that are left when main's returns. 0: as in Go they are abandoned
+  /// where they stand, and none of their code runs any more. Otherwise they are cancelled and have
+  /// this long to unwind; they must own what they touch, since main's locals are gone.
+  std::chrono::nanoseconds drain{0};
+};
+
+namespace detail {
+
+/// Runs `main_task` as the main goroutine of a new runtime until it returns.
+void run_main(const Options& options, Task<> main_task);
+
+}  // namespace detail
+
+/// Starts a runtime, runs f(args...) in its main goroutine, and returns its value when that
+/// goroutine returns (0 for Task<>); f is a coroutine function or a plain one. An exception out of
+/// it ends the process with a report and exit status 2.
+///
+/// Blocks the calling thread, which serves as the first worker. May be called again afterwards, and
+/// in several threads at once, for runtimes that share nothing. Throws Panic inside a goroutine and
+/// for impossible options. If the kernel refuses what RINGO_DRIVER, RINGO_WORKERS or
+/// Options::driver demand, the process ends with a message and exit status 2.
+template <class F, class... Args>
+auto run(const Options& options, F&& f, Args&&... args) {
+  using Returned = std::invoke_result_t<F, Args...>;
+  if constexpr (detail::is_task<Returned>) {
+    using T = typename Returned::value_type;
+    if constexpr (std::is_void_v<T>) {
+      detail::run_main(options, [&]() -> Task<> {
+        co_await std::invoke(std::forward<F>(f), std::forward<Args>(args)...);
+      }());
+      return 0;
+    } else {
+      std::optional<T> result;
+      detail::run_main(options, [&]() -> Task<> {
+        result.emplace(co_await std::invoke(std::forward<F>(f), std::forward<Args>(args)...));
+      }());
+      return *std::move(result);
+    }
+  } else if constexpr (std::is_void_v<Returned>) {
+    detail::run_main(options, [&]() -> Task<> {
+      std::invoke(std::forward<F>(f), std::forward<Args>(args)...);
+      co_return;
+    }());
+    return 0;
+  } else {
+    std::optional<Returned> result;
+    detail::run_main(options, [&]() -> Task<> {
+      result.emplace(std::invoke(std::forward<F>(f), std::forward<Args>(args)...));
+      co_return;
+    }());
+    return *std::move(result);
+  }
+}
+
+template <class F, class... Args>
+requires(!std::is_same_v<std::remove_cvref_t<F>, Options>) auto run(F&& f, Args&&... args) {
+  return run(Options{}, std::forward<F>(f), std::forward<Args>(args)...);
+}
+
+/// Goroutines that have been started and have not ended, main's included (Go's
+/// runtime.NumGoroutine). A snapshot; from any goroutine. 0 outside a runtime.
+std::size_t num_goroutines() noexcept;
+
+/// Event loops of the runtime this goroutine belongs to (Go's GOMAXPROCS); 0 outside.
+unsigned num_workers() noexcept;
+
+/// Index of the worker this goroutine runs on at the moment, from 0.
+unsigned this_worker() noexcept;
+
+/// The driver of the runtime this goroutine belongs to: "uring" or "epoll"; "" outside.
+std::string_view driver_name() noexcept;
+
+/// Goes to the tail of the ready queue and lets the others run first (Go's runtime.Gosched):
+/// `co_await yield()`. Always suspends, loses nothing.
+class [[nodiscard("co_await it")]] yield {
+ public:
+  class Awaiter {
+   public:
+    explicit Awaiter(detail::Goroutine* g) noexcept : g_(g) {}
+    bool await_ready() const noexcept { return false; }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> frame) const noexcept {
+      detail::Goroutine* g = g_;
+      g->leaf = frame;
+      detail::reschedule(g);
+    }
+    void await_resume() const noexcept {}
+
+   private:
+    detail::Goroutine* g_;
+  };
+  Awaiter ringo_await(detail::Goroutine * g) const noexcept { return Awaiter(g); }
+};
+
+}  // namespace ringo

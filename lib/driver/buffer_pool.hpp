@@ -1,0 +1,79 @@
+// The receive buffers of an io_uring driver: memory that is lent to the kernel through a ring of
+// provided buffers, handed to a socket when the kernel has written into one, and lent again when it
+// comes back.
+//
+// The ring is the kernel's `struct io_uring_buf_ring`: an array of 16-byte entries written by us
+// and read by the kernel, its tail laid over the last two bytes of the first entry. The kernel
+// keeps the head. It never reads an entry at or past the tail, so an entry is written first and
+// published by the store to the tail.
+//
+// Besides the ring there are spare blocks on the heap, of the same size, for receives that must go
+// on although sockets hold all buffers.
+#pragma once
+
+#include "driver/driver.hpp"
+
+#include <vector>
+
+namespace ringo::detail {
+
+class BufferPool {
+ public:
+  BufferPool() = default;
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+
+  /// Unmaps the memory; if buffers are still out, theirs stays mapped (it is somebody's).
+  ~BufferPool();
+
+  /// Maps `count` buffers (a power of two, at most 32768) of `size` bytes and enters all of them in
+  /// the ring. Returns 0 or an errno.
+  int open(unsigned count, unsigned size) noexcept;
+
+  /// What the kernel needs to know at registration.
+  const void* ring() const noexcept { return entries_; }
+  unsigned count() const noexcept { return count_; }
+
+  /// Buffers the kernel can still use.
+  unsigned available() const noexcept { return available_; }
+
+  /// The kernel has written `size` bytes into buffer `id`.
+  ReceivedBuffer take(unsigned id, unsigned size) noexcept;
+
+  /// Lends a buffer to the kernel again, or keeps a spare for the next time.
+  void give_back(ReceivedBuffer buffer) noexcept;
+
+  /// A block from the heap, of buffer_size() bytes, that goes through give_back() like any other;
+  /// `data` is null if there is no memory.
+  ReceivedBuffer spare() noexcept;
+  unsigned buffer_size() const noexcept { return size_; }
+
+  /// Gives up the memory without unmapping it, because the kernel may still write into it.
+  void leak() noexcept { leaked_ = true; }
+
+ private:
+  struct Entry {
+    std::uint64_t address;
+    std::uint32_t length;
+    std::uint16_t id;
+    std::uint16_t tail;  // of the ring, in entry 0; nothing in the others
+  };
+  static_assert(sizeof(Entry) == 16);
+
+  static constexpr std::uint16_t spare_id = 0xffff;
+  static constexpr std::size_t spares_kept = 64;
+
+  std::byte* address_of(unsigned id) const noexcept;
+  void enter(unsigned id) noexcept;
+
+  Entry* entries_ = nullptr;
+  std::byte* memory_ = nullptr;
+  unsigned count_ = 0;
+  unsigned size_ = 0;
+  unsigned available_ = 0;
+  std::uint16_t tail_ = 0;
+  bool leaked_ = false;
+  std::vector<std::byte*> spares_;
+};
+
+}  // namespace ringo::detail

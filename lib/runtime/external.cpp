@@ -1,0 +1,156 @@
+#include "runtime/external.hpp"
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <ringo/go.hpp>
+#include <ringo/panic.hpp>
+
+#include "runtime/runtime.hpp"
+
+namespace ringo::detail {
+
+namespace {
+
+// Held while a call is posted, so that a runtime found here lives until the post is done.
+std::mutex registry_mutex;
+std::vector<Runtime*>& registry() {
+  static auto* runtimes = new std::vector<Runtime*>;
+  return *runtimes;
+}
+
+Runtime* find_locked(std::uint32_t id) noexcept {
+  for (Runtime* runtime : registry()) {
+    if (runtime->id() == id) return runtime;
+  }
+  return nullptr;
+}
+
+/// Where a thread sleeps until something was done for it.
+struct Sleeper {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool done = false;
+  bool ended = false;  // the runtime ended before
+  std::exception_ptr error;
+
+  void finish(bool runtime_ended = false) noexcept {
+    std::lock_guard guard(mutex);
+    if (done) return;
+    done = true;
+    ended = runtime_ended;
+    changed.notify_all();
+  }
+  void wait() {
+    std::unique_lock guard(mutex);
+    changed.wait(guard, [this] { return done; });
+  }
+};
+
+struct Call : InboxNode {
+  void (*fn)(void*) = nullptr;
+  void* context = nullptr;
+  Sleeper sleeper;
+
+  static void carry_out(Worker&, InboxNode* node) noexcept {
+    auto* call = static_cast<Call*>(node);
+    try {
+      call->fn(call->context);
+    } catch (...) {
+      call->sleeper.error = std::current_exception();
+    }
+    // Under the lock to the end: the caller frees us as soon as it can take it.
+    call->sleeper.finish();
+  }
+};
+
+/// A goroutine that runs for a thread; shared by both, since either may go first.
+struct Errand final : Resource {
+  Sleeper sleeper;
+  void runtime_ended() noexcept override { sleeper.finish(true); }
+};
+
+}  // namespace
+
+void register_runtime(Runtime& runtime) {
+  std::lock_guard guard(registry_mutex);
+  registry().push_back(&runtime);
+}
+
+void unregister_runtime(Runtime& runtime) noexcept {
+  std::lock_guard guard(registry_mutex);
+  std::erase(registry(), &runtime);
+}
+
+std::uint32_t current_runtime_id() noexcept {
+  const Runtime* runtime = current_runtime();
+  return runtime != nullptr ? runtime->id() : 0;
+}
+
+bool runtime_is_alive(std::uint32_t id) noexcept {
+  std::lock_guard guard(registry_mutex);
+  return find_locked(id) != nullptr;
+}
+
+std::uint32_t only_runtime(const char* what) {
+  std::lock_guard guard(registry_mutex);
+  if (registry().size() == 1) return registry().front()->id();
+  std::string text = what;
+  text += registry().empty() ? ": no runtime is running (call it between the start and the end of "
+                               "ringo::run)"
+                             : ": several runtimes are running, and this thread belongs to none";
+  panic(text.c_str());
+}
+
+void call_on_runtime(std::uint32_t id, void (*fn)(void*), void* context) {
+  Call call;
+  {
+    std::unique_lock guard(registry_mutex);
+    Runtime* runtime = find_locked(id);
+    if (runtime == nullptr) return fn(context);
+    call.run = &Call::carry_out;
+    call.fn = fn;
+    call.context = context;
+    runtime->worker(0).post(&call);
+  }
+  call.sleeper.wait();
+  if (call.sleeper.error) std::rethrow_exception(call.sleeper.error);
+}
+
+void run_for_thread(const char* what, std::uint32_t id, Task<> (*body)(void*), void* context) {
+  if (on_worker_thread()) {
+    std::string text = what;
+    text += ": it would block a worker; co_await the operation instead";
+    panic(text.c_str());
+  }
+  auto errand = std::make_shared<Errand>();
+  bool started = false;
+  auto start = [&] {
+    Runtime* runtime = current_runtime();
+    if (runtime == nullptr || runtime->stopping()) return;
+    runtime->add_resource(*errand);
+    started = true;
+    go([errand, body, context]() -> Task<> {
+      try {
+        co_await body(context);
+      } catch (...) {
+        errand->sleeper.error = std::current_exception();
+      }
+      current_runtime()->remove_resource(*errand);
+      errand->sleeper.finish();
+    });
+  };
+  with_runtime_of(id, start);
+  if (started) errand->sleeper.wait();
+  if (!started || errand->sleeper.ended) {
+    std::string text = what;
+    text += ": the runtime ended before it took place";
+    panic(text.c_str());
+  }
+  if (errand->sleeper.error) std::rethrow_exception(errand->sleeper.error);
+}
+
+}  // namespace ringo::detail

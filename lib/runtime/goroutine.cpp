@@ -1,0 +1,312 @@
+// Birth and end of goroutines, and what inline code of the public headers needs of the worker.
+#include <ringo/detail/goroutine.hpp>
+
+#include <sched.h>
+#include <sys/single_threaded.h>
+
+#include <utility>
+
+#include <ringo/go.hpp>
+#include <ringo/panic.hpp>
+
+#include "runtime/external.hpp"
+#include "runtime/report.hpp"
+#include "runtime/runtime.hpp"
+#include "runtime/worker.hpp"
+
+namespace ringo::detail {
+
+std::atomic<int> threaded_runtimes{0};
+
+void SpinLock::lock_slow() noexcept {
+  // A holder is a few dozen instructions from unlocking, unless its thread was preempted.
+  for (;;) {
+    for (int i = 0; i < 100; ++i) {
+      if (!locked_.load(std::memory_order_relaxed) &&
+          !locked_.exchange(true, std::memory_order_acquire)) {
+        return;
+      }
+      cpu_relax();
+    }
+    sched_yield();
+  }
+}
+
+Goroutine* current_goroutine() noexcept {
+  Worker* worker = Worker::current();
+  return worker != nullptr ? worker->current_goroutine() : nullptr;
+}
+
+bool on_worker_thread() noexcept { return Worker::current() != nullptr; }
+
+void make_ready(Goroutine* g) noexcept { Worker::current()->ready(g); }
+
+void make_ready_at_tail(Goroutine* g) noexcept { Worker::current()->ready_at_tail(g); }
+
+void reschedule(Goroutine* g) noexcept { g->worker->ready_at_tail(g); }
+
+std::coroutine_handle<> bounce(Goroutine* g, std::coroutine_handle<> next) noexcept {
+  g->worker->set_bounced(next);
+  return std::noop_coroutine();
+}
+
+void finish_root(Goroutine* g) noexcept { g->worker->set_finished(g); }
+
+// --- spawning -----------------------------------------------------------------------------------
+
+namespace {
+
+Goroutine* spawn_here(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
+                      int pinned_worker, std::source_location site) {
+  Worker& worker = *Worker::current();
+  Runtime& runtime = worker.runtime();
+  Worker* home = nullptr;
+  if (pinned_worker >= 0) {
+    if (static_cast<std::size_t>(pinned_worker) >= runtime.worker_count()) {
+      panic("go_on: there is no worker of that number");
+    }
+    home = &runtime.worker(static_cast<std::size_t>(pinned_worker));
+  } else if (runtime.options().pinned) {
+    home = &worker;
+  }
+  Goroutine* g = worker.records().take();
+  g->leaf = root.handle();
+  g->root = root.handle();
+  g->root_promise = &root;
+  g->worker = &worker;
+  g->wait = nullptr;
+  g->runtime_id = runtime.id();
+  g->closure = closure;
+  g->destroy_closure = destroy_closure;
+  g->home = home;
+  g->id = worker.next_id();
+  g->spawn_site = site;
+  g->joiner = nullptr;
+  g->join.store(0, std::memory_order_relaxed);
+  g->guarded = runtime.draining();
+  g->shielded = false;
+  g->is_main = false;
+  g->cancel_requested.store(g->guarded, std::memory_order_relaxed);
+  g->state.store(RunState::runnable, std::memory_order_release);
+  root.g = g;
+  WorkerCounters::add(worker.counters.started);
+  worker.ready_at_tail(g);
+  return g;
+}
+
+}  // namespace
+
+Goroutine* spawn(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
+                 int pinned_worker, std::source_location site) {
+  if (on_worker_thread()) return spawn_here(root, closure, destroy_closure, pinned_worker, site);
+  Goroutine* g = nullptr;
+  with_runtime_of(only_runtime("go"), [&] {
+    g = spawn_here(root, closure, destroy_closure, pinned_worker, site);
+  });
+  return g;
+}
+
+// --- joining ------------------------------------------------------------------------------------
+
+namespace {
+
+// Handles may be dropped on plain threads, so this goes by the number of threads, not of workers.
+std::uint32_t join_set(Goroutine* g, std::uint32_t bit) noexcept {
+  if (__libc_single_threaded) {
+    std::uint32_t before = g->join.load(std::memory_order_relaxed);
+    g->join.store(before | bit, std::memory_order_relaxed);
+    return before;
+  }
+  return g->join.fetch_or(bit, std::memory_order_acq_rel);
+}
+
+}  // namespace
+
+void dispose(Goroutine* g, RecordCache* records) noexcept {
+  std::uint32_t join = g->join.load(std::memory_order_relaxed);
+  if (g->root_promise->error && (join & join_taken) == 0) report_unseen(g);
+  g->root.destroy();
+  g->root = nullptr;
+  g->root_promise = nullptr;
+  if (g->destroy_closure != nullptr) g->destroy_closure(g->closure);
+  g->closure = nullptr;
+  g->destroy_closure = nullptr;
+  g->state.store(RunState::free, std::memory_order_release);
+  if (records != nullptr) {
+    records->give(g);
+  } else {
+    g->list_next = nullptr;
+    RecordPool::instance().give_batch(g);
+  }
+}
+
+void drop_handle(Goroutine* g) noexcept {
+  if ((join_set(g, join_dropped) & join_released) == 0) return;
+  Worker* worker = Worker::current();
+  dispose(g, worker != nullptr ? &worker->records() : nullptr);
+}
+
+void Worker::finish(Goroutine* g) noexcept {
+  WorkerCounters::add(counters.ended);
+  g->leaf = nullptr;
+  g->state.store(RunState::finished, std::memory_order_release);
+  if (g->is_main) {
+    if (g->root_promise->error) report_uncaught(g);
+    runtime_.main_returned(*this);
+  }
+  if ((g->join.load(std::memory_order_acquire) & join_dropped) != 0) {
+    dispose(g, &records_);  // nobody else knows it
+  } else {
+    // Joiners go by join_finished, set under the lock. join_released is our last touch: after it
+    // whoever drops the handle frees the record.
+    WaitNode* joiner = nullptr;
+    {
+      SpinGuard guard(g->join_lock);
+      join_set(g, join_finished);
+      if (g->joiner != nullptr) {
+        WaitNode& node = g->joiner->node;
+        bool mine = node.seq == 0 || try_claim(node.g, node.seq);
+        g->joiner = nullptr;
+        node.linked.store(false, std::memory_order_release);
+        if (mine) joiner = &node;
+      }
+    }
+    if ((join_set(g, join_released) & join_dropped) != 0) dispose(g, &records_);
+    if (joiner != nullptr) complete(*joiner);
+  }
+  if (runtime_.draining()) runtime_.check_drained();
+}
+
+bool JoinCaseBase::try_take() { return looks_ready(); }
+
+bool JoinCaseBase::looks_ready() {
+  return (joined_->join.load(std::memory_order_acquire) & join_finished) != 0;
+}
+
+Enlist JoinCaseBase::enlist() {
+  SpinGuard guard(joined_->join_lock);
+  if (looks_ready()) return claim_self() ? Enlist::taken : Enlist::lost;
+  if (joined_->joiner != nullptr) fatal("a goroutine is joined by two others at once");
+  joined_->joiner = this;
+  node.linked.store(true, std::memory_order_relaxed);
+  return Enlist::waiting;
+}
+
+void JoinCaseBase::withdraw() noexcept {
+  SpinGuard guard(joined_->join_lock);
+  if (!node.linked.load(std::memory_order_relaxed)) return;
+  joined_->joiner = nullptr;
+  node.linked.store(false, std::memory_order_relaxed);
+}
+
+void take_outcome(Goroutine* g) {
+  if ((join_set(g, join_taken) & join_taken) != 0) {
+    panic("the result of this goroutine was taken before: a JoinHandle is awaited once");
+  }
+  std::exception_ptr& error = g->root_promise->error;
+  if (!error) return;
+  try {
+    std::rethrow_exception(error);
+  } catch (const Canceled&) {
+    error = std::make_exception_ptr(JoinCanceled{});
+  } catch (const Goexit&) {
+    error = std::make_exception_ptr(Panic("joined goroutine called goexit"));
+  } catch (...) {
+    // The promise throws it on.
+  }
+}
+
+void join_blocking(Goroutine* g) {
+  struct Op {
+    class Case final : public JoinCaseBase {
+     public:
+      explicit Case(Op op) noexcept : JoinCaseBase(op.joined) {}
+      void result() const noexcept {}
+    };
+    Goroutine* joined;
+  };
+  if ((g->join.load(std::memory_order_acquire) & join_finished) != 0) return;
+  auto body = [g]() -> Task<> {
+    Op op{g};
+    co_await std::move(op);
+  };
+  run_for_thread("join_blocking", body);
+}
+
+void throw_empty_handle() { panic("this JoinHandle has no goroutine (detached or moved from)"); }
+void throw_go_of_nil() { panic("go of nil func value"); }
+void throw_task_awaited_twice() {
+  panic("this Task has no coroutine: it was awaited, started or moved from before");
+}
+
+// --- cancellation of waits ----------------------------------------------------------------------
+
+bool cancellation_pending(Goroutine* g) noexcept {
+  return g->cancel_requested.load(std::memory_order_seq_cst) && !g->shielded;
+}
+
+bool arm_guarded(CaseBase& operation, Goroutine* g) {
+  if (cancellation_pending(g)) {
+    operation.node.seq = claim_step;  // decided without a wait
+    g->winner = winner_canceled;
+    return false;
+  }
+  bool spent = --g->budget <= 0;
+  if (operation.try_take()) {
+    if (spent) reschedule(g);
+    return spent;
+  }
+  std::uint64_t seq = begin_wait(g);
+  operation.node.seq = seq;
+  g->winner = operation.node.index;
+  g->wait = &operation;
+  if (operation.enlist() != Enlist::waiting) return false;
+  // Publish the wait, then look again: the canceller sets its flag, then looks for waits.
+  claim_set(g, claim_open);
+  if (cancellation_pending(g) && try_claim(g, seq)) {
+    g->winner = winner_canceled;
+    return false;
+  }
+  return (claim_set(g, claim_armed) & claim_complete) == 0;
+}
+
+bool ended_by_cancellation(CaseBase& operation) noexcept {
+  if (operation.node.g->winner != winner_canceled) return false;
+  if (operation.node.linked.load(std::memory_order_acquire)) operation.withdraw();
+  return true;
+}
+
+bool cancel_wait(Goroutine* g) noexcept {
+  g->cancel_requested.store(true, std::memory_order_seq_cst);
+  std::uint64_t word = g->claim.load(std::memory_order_seq_cst);
+  if ((word & claim_open) == 0 || !try_claim(g, word & ~claim_bits)) return false;
+  g->winner = winner_canceled;
+  if ((claim_set(g, claim_complete) & claim_armed) != 0) make_ready_at_tail(g);
+  return true;
+}
+
+const char* to_string(WaitReason reason) noexcept {
+  switch (reason) {
+    case WaitReason::none: return "running";
+    case WaitReason::chan_receive: return "chan receive";
+    case WaitReason::chan_send: return "chan send";
+    case WaitReason::chan_receive_nil: return "chan receive (nil chan)";
+    case WaitReason::chan_send_nil: return "chan send (nil chan)";
+    case WaitReason::select: return "select";
+    case WaitReason::select_no_cases: return "select (no cases)";
+    case WaitReason::sleep: return "sleep";
+    case WaitReason::mutex_lock: return "sync.Mutex.Lock";
+    case WaitReason::shared_mutex_lock: return "sync.RWMutex.Lock";
+    case WaitReason::shared_mutex_lock_shared: return "sync.RWMutex.RLock";
+    case WaitReason::cond_wait: return "sync.Cond.Wait";
+    case WaitReason::wait_group_wait: return "sync.WaitGroup.Wait";
+    case WaitReason::once: return "sync.Once.Do";
+    case WaitReason::semaphore_acquire: return "semacquire";
+    case WaitReason::join: return "join";
+    case WaitReason::io_wait: return "IO wait";
+    case WaitReason::blocking_call: return "blocking call";
+  }
+  return "unknown";
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,56 @@
+#include "runtime/records.hpp"
+
+#include <new>
+
+namespace ringo::detail {
+
+RecordPool& RecordPool::instance() noexcept {
+  // Never destroyed: records are read by whatever still holds a handle at exit.
+  static RecordPool* pool = new RecordPool;
+  return *pool;
+}
+
+Goroutine* RecordPool::take_batch() {
+  std::lock_guard guard(mutex_);
+  if (!batches_.empty()) {
+    Goroutine* chain = batches_.back();
+    batches_.pop_back();
+    return chain;
+  }
+  slabs_.reserve(slabs_.size() + 1);
+  batches_.reserve(slabs_.size() * 4 + 4);  // so that give_batch() seldom allocates
+  auto* slab = new Goroutine[slab_size];
+  slabs_.push_back(slab);
+  for (std::size_t i = 0; i + 1 < slab_size; ++i) slab[i].list_next = &slab[i + 1];
+  return slab;
+}
+
+void RecordPool::give_batch(Goroutine* chain) noexcept {
+  std::lock_guard guard(mutex_);
+  batches_.push_back(chain);
+}
+
+RecordCache::~RecordCache() { spill(0); }
+
+void RecordCache::refill() {
+  free_ = RecordPool::instance().take_batch();
+  for (Goroutine* g = free_; g != nullptr; g = g->list_next) ++count_;
+}
+
+void RecordCache::spill(std::size_t keep) noexcept {
+  while (count_ > keep) {
+    Goroutine* chain = free_;
+    Goroutine* last = free_;
+    std::size_t taken = 1;
+    while (taken < RecordPool::batch_size && last->list_next != nullptr) {
+      last = last->list_next;
+      ++taken;
+    }
+    free_ = last->list_next;
+    last->list_next = nullptr;
+    count_ -= taken;
+    RecordPool::instance().give_batch(chain);
+  }
+}
+
+}  // namespace ringo::detail

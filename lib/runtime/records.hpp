@@ -1,0 +1,67 @@
+// Where the records of goroutines live: slabs that are recycled but never unmapped.
+#pragma once
+
+#include <cstddef>
+#include <mutex>
+#include <vector>
+
+#include <ringo/detail/goroutine.hpp>
+
+namespace ringo::detail {
+
+/// All records of the process. Stale claims, handles that outlive their runtime, and the dump may
+/// read a record at any time; frames of abandoned goroutines stay reachable from here.
+class RecordPool {
+ public:
+  static RecordPool& instance() noexcept;
+
+  /// A chain of free records, linked by list_next. Throws std::bad_alloc.
+  Goroutine* take_batch();
+  void give_batch(Goroutine* chain) noexcept;
+
+  /// Visits every record, free ones included, under the pool's lock.
+  template <class F>
+  void for_each(F&& visit) {
+    std::lock_guard guard(mutex_);
+    for (Goroutine* slab : slabs_) {
+      for (std::size_t i = 0; i < slab_size; ++i) visit(slab[i]);
+    }
+  }
+
+  static constexpr std::size_t slab_size = 64;
+  static constexpr std::size_t batch_size = 64;
+
+ private:
+  RecordPool() = default;
+
+  std::mutex mutex_;
+  std::vector<Goroutine*> slabs_;
+  std::vector<Goroutine*> batches_;
+};
+
+/// Free records of one worker. Not thread-safe.
+class RecordCache {
+ public:
+  ~RecordCache();
+  Goroutine* take() {
+    if (free_ == nullptr) refill();
+    Goroutine* g = free_;
+    free_ = g->list_next;
+    --count_;
+    return g;
+  }
+  void give(Goroutine* g) noexcept {
+    g->list_next = free_;
+    free_ = g;
+    if (++count_ >= 4 * RecordPool::batch_size) spill(RecordPool::batch_size);
+  }
+
+ private:
+  void refill();
+  void spill(std::size_t keep) noexcept;
+
+  Goroutine* free_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,118 @@
+#include "runtime/settings.hpp"
+
+#include <sched.h>
+
+#include <atomic>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include <ringo/panic.hpp>
+
+#include "base/log.hpp"
+
+namespace ringo {
+
+std::optional<DriverKind> parse_driver(std::string_view name) noexcept {
+  if (name == "auto") return DriverKind::automatic;
+  if (name == "uring") return DriverKind::uring;
+  if (name == "epoll") return DriverKind::epoll;
+  return std::nullopt;
+}
+
+}  // namespace ringo
+
+namespace ringo::detail {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& why) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "ringo: %s\n", why.c_str());
+  std::_Exit(2);
+}
+
+unsigned workers_from_environment() {
+  const char* text = std::getenv("RINGO_WORKERS");
+  if (text == nullptr || *text == '\0') return 0;
+  unsigned value = 0;
+  const char* end = text + std::strlen(text);
+  auto [stop, error] = std::from_chars(text, end, value);
+  if (error != std::errc{} || stop != end || value == 0 || value > workers_max) {
+    refuse("RINGO_WORKERS=" + std::string(text) + ": not a number from 1 to " +
+           std::to_string(workers_max));
+  }
+  return value;
+}
+
+DriverKind driver_from_environment() {
+  const char* text = std::getenv("RINGO_DRIVER");
+  if (text == nullptr || *text == '\0') return DriverKind::automatic;
+  std::optional<DriverKind> kind = parse_driver(text);
+  if (!kind) {
+    refuse("RINGO_DRIVER=" + std::string(text) + ": not one of auto, uring, epoll");
+  }
+  return *kind;
+}
+
+/// Cores granted by the CPU quota of cgroup v2, rounded up; 0 if there is none.
+unsigned cgroup_quota() {
+  std::ifstream groups("/proc/self/cgroup");
+  std::string line;
+  std::string path;
+  while (std::getline(groups, line)) {
+    if (line.rfind("0::", 0) == 0) path = line.substr(3);
+  }
+  unsigned least = 0;
+  // A quota of any group above counts too.
+  for (;;) {
+    std::ifstream file("/sys/fs/cgroup" + (path == "/" ? "" : path) + "/cpu.max");
+    std::string quota;
+    unsigned long long period = 0;
+    if (file >> quota >> period && quota != "max" && period > 0) {
+      unsigned long long micros = std::strtoull(quota.c_str(), nullptr, 10);
+      auto cores = static_cast<unsigned>((micros + period - 1) / period);
+      if (cores > 0 && (least == 0 || cores < least)) least = cores;
+    }
+    std::size_t slash = path.rfind('/');
+    if (path.empty() || slash == std::string::npos) return least;
+    path.resize(slash);
+  }
+}
+
+}  // namespace
+
+unsigned usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  unsigned cores = 1;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) cores = static_cast<unsigned>(CPU_COUNT(&set));
+  if (unsigned quota = cgroup_quota(); quota != 0 && quota < cores) cores = quota;
+  if (cores == 0) cores = 1;
+  return cores < workers_max ? cores : workers_max;
+}
+
+Options resolve_options(const Options& options, bool simulated) {
+  Options resolved = options;
+  if (options.workers > workers_max) panic("Options::workers: at most 256");
+  if (options.drain.count() < 0) panic("Options::drain: a negative time");
+  if (simulated) {
+    resolved.workers = 1;
+    return resolved;
+  }
+  if (resolved.workers == 0) resolved.workers = workers_from_environment();
+  if (resolved.workers == 0) resolved.workers = usable_cores();
+  if (resolved.driver == DriverKind::automatic) resolved.driver = driver_from_environment();
+  return resolved;
+}
+
+void log_fallback(const std::string& cause) {
+  static std::atomic<bool> said{false};
+  if (said.exchange(true)) return;
+  log_warn(cause + "; using epoll (RINGO_DRIVER=epoll chooses it without this message)");
+}
+
+}  // namespace ringo::detail

@@ -1,0 +1,23 @@
+// What a runtime is made of when the program leaves it open: environment variables and the machine.
+#pragma once
+
+#include <string>
+
+#include <ringo/run.hpp>
+
+namespace ringo::detail {
+
+inline constexpr unsigned workers_max = 256;
+
+/// Fills in workers and driver. Throws Panic for impossible options; ends the process with status
+/// 2 and a message if RINGO_WORKERS or RINGO_DRIVER hold nonsense. A simulated environment has one
+/// worker and asks for no driver.
+Options resolve_options(const Options& options, bool simulated);
+
+/// Cores this process may use: affinity mask, and the CPU quota of its cgroup rounded up.
+unsigned usable_cores();
+
+/// Says once per process that epoll is used in place of io_uring, and why.
+void log_fallback(const std::string& cause);
+
+}  // namespace ringo::detail

@@ -1,0 +1,338 @@
+#include "runtime/worker.hpp"
+
+#include <utility>
+
+#include <ringo/detail/promise.hpp>
+
+#include "runtime/runtime.hpp"
+
+namespace ringo::detail {
+
+namespace {
+
+// Initial-exec: the library is not made to be loaded by dlopen, and this saves a call per access.
+[[gnu::tls_model("initial-exec")]] thread_local Worker* this_thread_worker = nullptr;
+
+constexpr unsigned look_around_every = 61;  // resumptions, a prime as in Go's scheduler
+constexpr unsigned slot_runs_limit = 32;    // in a row, before the queue has its turn
+constexpr std::int64_t spin_max_ns = 50'000;
+constexpr std::int64_t nap_min_ns = 100'000;
+constexpr std::int64_t nap_max_ns = 5'000'000;
+
+}  // namespace
+
+Worker::Worker(Runtime& runtime, unsigned index)
+    : runtime_(runtime),
+      index_(index),
+      alone_(runtime.options().workers == 1),
+      environment_(runtime.environment()),
+      random_(0),
+      queue_(!alone_) {}
+
+Worker* Worker::current() noexcept { return this_thread_worker; }
+
+void Worker::enter_thread() noexcept { this_thread_worker = this; }
+void Worker::leave_thread() noexcept { this_thread_worker = nullptr; }
+
+std::int64_t Worker::now() {
+  coarse_now_ = environment_ != nullptr ? environment_->now() : steady_now();
+  return coarse_now_;
+}
+
+std::uint64_t Worker::next_id() noexcept {
+  return 1 + index_ + runtime_.worker_count() * ids_++;
+}
+
+// --- ready goroutines ---------------------------------------------------------------------------
+
+void Worker::ready(Goroutine* g) noexcept {
+  g->wait = nullptr;
+  if (g->home != nullptr || environment_ != nullptr) [[unlikely]] return ready_at_tail(g);
+  Goroutine* displaced = nullptr;
+  if (alone_) {
+    displaced = slot_.load(std::memory_order_relaxed);
+    slot_.store(g, std::memory_order_relaxed);
+  } else {
+    displaced = slot_.exchange(g, std::memory_order_acq_rel);
+  }
+  if (displaced != nullptr) ready_at_tail(displaced);
+}
+
+void Worker::ready_at_tail(Goroutine* g) noexcept {
+  g->wait = nullptr;
+  if (g->home != nullptr) [[unlikely]] {
+    if (g->home != this) {
+      g->run = [](Worker& worker, InboxNode* node) noexcept {
+        worker.ready_at_tail(static_cast<Goroutine*>(node));
+      };
+      return g->home->post(g);
+    }
+    g->list_next = nullptr;
+    (pinned_tail_ != nullptr ? pinned_tail_->list_next : pinned_head_) = g;
+    pinned_tail_ = g;
+    return;
+  }
+  queue_.push(g);
+  if (!alone_) runtime_.wake_sleeper();
+}
+
+Goroutine* Worker::take_slot() noexcept {
+  if (slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
+  if (alone_) {
+    Goroutine* g = slot_.load(std::memory_order_relaxed);
+    slot_.store(nullptr, std::memory_order_relaxed);
+    return g;
+  }
+  return slot_.exchange(nullptr, std::memory_order_acq_rel);
+}
+
+Goroutine* Worker::take_pinned() noexcept {
+  Goroutine* g = pinned_head_;
+  if (g == nullptr) return nullptr;
+  pinned_head_ = g->list_next;
+  if (pinned_head_ == nullptr) pinned_tail_ = nullptr;
+  return g;
+}
+
+Goroutine* Worker::take() noexcept {
+  if (slot_runs_ < slot_runs_limit) [[likely]] {
+    if (Goroutine* g = take_slot()) {
+      ++slot_runs_;
+      return g;
+    }
+  }
+  slot_runs_ = 0;
+  if (pinned_head_ != nullptr) [[unlikely]] {
+    // Taken in turn with the others.
+    pinned_turn_ = !pinned_turn_;
+    if (pinned_turn_ || queue_.empty()) return take_pinned();
+  }
+  if (environment_ != nullptr) [[unlikely]] {
+    // Only one worker then, so size() is exact: the chosen one comes to the head.
+    std::size_t count = queue_.size();
+    for (std::size_t skip = count > 1 ? environment_->pick_ready(count) : 0; skip > 0; --skip) {
+      queue_.push(queue_.pop());
+    }
+  }
+  if (Goroutine* g = queue_.pop()) return g;
+  return take_slot();
+}
+
+void Worker::resume(Goroutine* g) {
+  g->worker = this;
+  g->budget = operation_budget;
+  running_ = g;
+  std::coroutine_handle<> next = g->leaf;
+  for (;;) {
+    g->depth = transfer_depth;
+    next.resume();
+    // After this g may run elsewhere or be gone: look only at what is this worker's own.
+    if (!bounced_) break;
+    next = std::exchange(bounced_, nullptr);
+  }
+  running_ = nullptr;
+  if (finished_ != nullptr) finish(std::exchange(finished_, nullptr));
+}
+
+// --- the loop -----------------------------------------------------------------------------------
+
+void Worker::loop() {
+  while (!runtime_.stopping()) {
+    if (runtime_.pause_wanted()) [[unlikely]] runtime_.pause_here();
+    if (++ticks_ >= look_around_every) [[unlikely]] {
+      ticks_ = 0;
+      look_around();
+    }
+    Goroutine* g = take();
+    if (g == nullptr) {
+      g = idle();
+      if (g == nullptr) continue;
+    }
+    if (!alone_) {
+      resumptions_.store(resumptions_.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_relaxed);
+    }
+    resume(g);
+  }
+}
+
+bool Worker::look_around() {
+  bool any = false;
+  if (runtime_.draining()) [[unlikely]] runtime_.check_drained();
+  if (inbox_.load(std::memory_order_relaxed) != nullptr) {
+    drain_inbox();
+    any = true;
+  }
+  if (timers.next_deadline() != INT64_MAX) any |= timers.fire_due(now());
+  if (driver_->in_flight() > 0 && driver_->may_have_work()) any |= driver_->poll(0) > 0;
+  return any;
+}
+
+Goroutine* Worker::idle() {
+  if (look_around()) return take();
+  if (!alone_ && runtime_.begin_search()) {
+    Goroutine* g = steal();
+    runtime_.end_search();
+    if (g != nullptr) {
+      idle_rounds_ = 0;
+      return g;
+    }
+  }
+  if (spin_ns_ > 0 && environment_ == nullptr) {
+    if (spin(now() + spin_ns_)) return take();
+  }
+  park();
+  return nullptr;
+}
+
+/// Looks for work without sleeping, for a while: being woken by the kernel costs tens of
+/// microseconds on a virtual machine, more than most answers take.
+bool Worker::spin(std::int64_t until) {
+  for (;;) {
+    for (int i = 0; i < 16; ++i) {
+      if (inbox_.load(std::memory_order_relaxed) != nullptr || runtime_.stopping() ||
+          runtime_.pause_wanted()) {
+        drain_inbox();
+        return true;
+      }
+      if (driver_->in_flight() > 0 && driver_->may_have_work() && driver_->poll(0) > 0) return true;
+      if (!alone_ && slot_.load(std::memory_order_relaxed) != nullptr) return true;
+      cpu_relax();
+    }
+    std::int64_t time = now();
+    if (timers.next_deadline() <= time) return timers.fire_due(time);
+    if (time >= until) return false;
+  }
+}
+
+/// How long this worker may sleep: to its next timer, and only for a nap while another worker
+/// holds work that this one might have to take (a goroutine that stays in a busy worker's slot).
+std::int64_t Worker::park_limit() noexcept {
+  std::int64_t limit = -1;
+  std::int64_t deadline = timers.next_deadline();
+  if (deadline != INT64_MAX) {
+    std::int64_t time = now();
+    limit = deadline > time ? deadline - time : 0;
+  }
+  if (runtime_.draining()) [[unlikely]] {
+    std::int64_t left = runtime_.drain_deadline() - now();
+    if (limit < 0 || left < limit) limit = left > 0 ? left : 0;
+  }
+  if (alone_) return limit;
+  for (std::size_t i = 0; i < runtime_.worker_count(); ++i) {
+    const Worker& other = runtime_.worker(i);
+    if (&other == this || other.asleep()) continue;
+    std::int64_t nap = nap_min_ns << (idle_rounds_ < 6 ? idle_rounds_ : 6);
+    if (nap > nap_max_ns) nap = nap_max_ns;
+    if (limit < 0 || nap < limit) limit = nap;
+    ++idle_rounds_;
+    break;
+  }
+  return limit;
+}
+
+/// The handshake with those who bring work, each side storing first and looking second, all
+/// sequentially consistent: a poster pushes to the inbox, then reads asleep_; we set asleep_, then
+/// read the inbox. One of us sees the other. A worker that pushes to its own queue reads
+/// runtime.sleeping after having been awake (asleep_ stored false) before; we raise `sleeping`,
+/// then look at the queues and at who is awake, and take only a nap if anybody is.
+void Worker::park() {
+  WorkerCounters::add(counters.parks);
+  asleep_.store(true, std::memory_order_seq_cst);
+  if (!alone_) runtime_.sleeping.fetch_add(1, std::memory_order_seq_cst);
+  bool look_again = inbox_.load(std::memory_order_seq_cst) != nullptr || runtime_.stopping() ||
+                    runtime_.pause_wanted();
+  if (!alone_ && !look_again && !runtime_.options().pinned) {
+    for (std::size_t i = 0; i < runtime_.worker_count() && !look_again; ++i) {
+      look_again = !runtime_.worker(i).queue_.empty();
+    }
+  }
+  std::int64_t limit = look_again ? 0 : park_limit();
+  if (limit != 0) {
+    std::int64_t before = environment_ == nullptr ? now() : 0;
+    driver_->poll(limit);
+    if (environment_ == nullptr) {
+      // Spin next time if this wait was one that spinning would have saved.
+      spin_ns_ = now() - before < spin_max_ns ? spin_max_ns : spin_ns_ / 2;
+      if (spin_ns_ < 1000) spin_ns_ = 0;
+    }
+  }
+  if (!alone_) runtime_.sleeping.fetch_sub(1, std::memory_order_seq_cst);
+  asleep_.store(false, std::memory_order_seq_cst);
+  drain_inbox();
+  if (timers.next_deadline() != INT64_MAX) timers.fire_due(now());
+}
+
+// --- stealing -----------------------------------------------------------------------------------
+
+Goroutine* Worker::steal() noexcept {
+  std::size_t count = runtime_.worker_count();
+  if (runtime_.options().pinned) return nullptr;
+  std::size_t start = random_.below(static_cast<std::uint32_t>(count));
+  for (std::size_t i = 0; i < count; ++i) {
+    Worker& victim = runtime_.worker((start + i) % count);
+    if (&victim == this) continue;
+    if (Goroutine* g = victim.queue_.steal_into(queue_)) {
+      WorkerCounters::add(counters.steals);
+      if (!queue_.empty()) runtime_.wake_sleeper();
+      return g;
+    }
+  }
+  return steal_slot();
+}
+
+/// A goroutine in the slot runs next on its worker, usually at once, and is left there: taking it
+/// would tear a ping-pong apart. Only if the worker has not moved on since we looked last (it is
+/// held by a goroutine that does not suspend) is it taken.
+Goroutine* Worker::steal_slot() noexcept {
+  std::size_t count = runtime_.worker_count();
+  for (std::size_t i = 0; i < count; ++i) {
+    Worker& victim = runtime_.worker(i);
+    if (&victim == this) continue;
+    Goroutine* g = victim.slot_.load(std::memory_order_relaxed);
+    if (g == nullptr) continue;
+    std::uint64_t resumptions = victim.resumptions_.load(std::memory_order_relaxed);
+    if (g == seen_slot_ && resumptions == seen_resumptions_) {
+      seen_slot_ = nullptr;
+      if (victim.slot_.compare_exchange_strong(g, nullptr, std::memory_order_acq_rel)) {
+        WorkerCounters::add(counters.steals);
+        return g;
+      }
+      continue;
+    }
+    seen_slot_ = g;
+    seen_resumptions_ = resumptions;
+    return nullptr;
+  }
+  seen_slot_ = nullptr;
+  return nullptr;
+}
+
+// --- the inbox ----------------------------------------------------------------------------------
+
+void Worker::post(InboxNode* node) noexcept {
+  InboxNode* head = inbox_.load(std::memory_order_relaxed);
+  do {
+    node->inbox_next = head;
+  } while (!inbox_.compare_exchange_weak(head, node, std::memory_order_seq_cst,
+                                         std::memory_order_relaxed));
+  if (asleep()) driver_->wake();
+}
+
+void Worker::wake() noexcept {
+  if (asleep()) driver_->wake();
+}
+
+void Worker::drain_inbox() noexcept {
+  InboxNode* node = inbox_.exchange(nullptr, std::memory_order_acquire);
+  // Pushed last in first: reversed, they run in the order in which they came.
+  InboxNode* ordered = nullptr;
+  while (node != nullptr) ordered = std::exchange(node, std::exchange(node->inbox_next, ordered));
+  while (ordered != nullptr) {
+    InboxNode* next = ordered->inbox_next;
+    ordered->run(*this, ordered);
+    ordered = next;
+  }
+}
+
+}  // namespace ringo::detail

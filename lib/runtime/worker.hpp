@@ -1,0 +1,144 @@
+// A worker: one thread, its driver, its ready goroutines, its timers.
+#pragma once
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+
+#include <ringo/detail/goroutine.hpp>
+
+#include "driver/driver.hpp"
+#include "runtime/records.hpp"
+#include "runtime/run_queue.hpp"
+#include "runtime/worker_timers.hpp"
+
+namespace ringo::detail {
+
+class Environment;
+class Runtime;
+
+/// xorshift64*: random numbers for select cases and stealing; seeded by the environment.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) noexcept : state_(seed | 1) {}
+  std::uint64_t next() noexcept {
+    state_ ^= state_ >> 12;
+    state_ ^= state_ << 25;
+    state_ ^= state_ >> 27;
+    return state_ * 0x2545f4914f6cdd1dULL;
+  }
+  /// Uniform in [0, bound), bound > 0 (Lemire's multiplication; the bias is below 2^-32).
+  std::uint32_t below(std::uint32_t bound) noexcept {
+    return static_cast<std::uint32_t>(((next() >> 32) * bound) >> 32);
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+/// What a worker has counted. Written by its own thread only.
+struct WorkerCounters {
+  std::atomic<std::uint64_t> started{0};
+  std::atomic<std::uint64_t> ended{0};
+  std::atomic<std::uint64_t> steals{0};
+  std::atomic<std::uint64_t> parks{0};
+
+  static void add(std::atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+};
+
+class alignas(64) Worker {
+ public:
+  Worker(Runtime& runtime, unsigned index);
+
+  /// The worker of this thread, or null. Out of line: see current_goroutine().
+  [[gnu::noinline]] static Worker* current() noexcept;
+
+  /// Runs goroutines until the runtime stops. On this worker's thread, driver set.
+  void loop();
+
+  // --- on this worker's thread
+  void ready(Goroutine* g) noexcept;          // freshest: runs next
+  void ready_at_tail(Goroutine* g) noexcept;  // after all that is ready
+  Runtime& runtime() const noexcept { return runtime_; }
+  unsigned index() const noexcept { return index_; }
+  Random& random() noexcept { return random_; }
+  Driver& driver() const noexcept { return *driver_; }
+  void set_driver(std::unique_ptr<Driver> driver) noexcept { driver_ = std::move(driver); }
+  RecordCache& records() noexcept { return records_; }
+  Goroutine* current_goroutine() const noexcept { return running_; }
+  std::int64_t now();
+  /// The clock as it was read last: somewhat behind.
+  std::int64_t coarse_now() const noexcept { return coarse_now_; }
+  /// Takes a free goroutine number.
+  std::uint64_t next_id() noexcept;
+  void set_bounced(std::coroutine_handle<> next) noexcept { bounced_ = next; }
+  void set_finished(Goroutine* g) noexcept { finished_ = g; }
+  /// Attaches and detaches the thread.
+  void enter_thread() noexcept;
+  void leave_thread() noexcept;
+  /// Runs what is left in the inbox once no loop runs any more.
+  void drain_inbox() noexcept;
+
+  // --- from any thread
+  /// Runs node->run on this worker's thread, soon. Only while the runtime is known to live.
+  void post(InboxNode* node) noexcept;
+  /// Ends a wait of the loop, so that it looks at its flags again.
+  void wake() noexcept;
+  bool asleep() const noexcept { return asleep_.load(std::memory_order_seq_cst); }
+
+  WorkerTimers timers;
+  WorkerCounters counters;
+
+ private:
+  friend class Runtime;
+
+  Goroutine* take() noexcept;
+  Goroutine* take_slot() noexcept;
+  Goroutine* take_pinned() noexcept;
+  void resume(Goroutine* g);
+  void finish(Goroutine* g) noexcept;
+  bool look_around();
+  Goroutine* idle();
+  Goroutine* steal() noexcept;
+  Goroutine* steal_slot() noexcept;
+  bool spin(std::int64_t until);
+  void park();
+  std::int64_t park_limit() noexcept;
+
+  Runtime& runtime_;
+  const unsigned index_;
+  const bool alone_;  // the only worker: nobody steals
+  Environment* const environment_;
+
+  // The owner's own.
+  std::coroutine_handle<> bounced_;
+  Goroutine* finished_ = nullptr;
+  Goroutine* running_ = nullptr;
+  unsigned ticks_ = 0;
+  unsigned slot_runs_ = 0;
+  unsigned idle_rounds_ = 0;
+  std::int64_t spin_ns_ = 0;
+  std::int64_t coarse_now_ = 0;
+  Goroutine* pinned_head_ = nullptr;
+  Goroutine* pinned_tail_ = nullptr;
+  bool pinned_turn_ = false;
+  std::uint64_t ids_ = 0;
+  Random random_;
+  RecordCache records_;
+  std::unique_ptr<Driver> driver_;
+  Goroutine* seen_slot_ = nullptr;  // of the victim looked at last by steal_slot()
+  std::uint64_t seen_resumptions_ = 0;
+
+  RunQueue queue_;
+  std::atomic<Goroutine*> slot_{nullptr};
+  std::atomic<std::uint64_t> resumptions_{0};  // thieves see by it whether the owner moves on
+
+  // Written by others.
+  alignas(64) std::atomic<InboxNode*> inbox_{nullptr};
+  std::atomic<bool> asleep_{false};
+};
+
+}  // namespace ringo::detail

@@ -1,0 +1,276 @@
+#include <ringo/channel.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <mutex>
+#include <new>
+
+#include <ringo/detail/frame_allocator.hpp>
+#include <ringo/panic.hpp>
+
+#include "base/reference_count.hpp"
+#include "runtime/external.hpp"
+#include "runtime/runtime.hpp"
+
+namespace ringo::detail {
+
+static_assert(sizeof(ChannelCore) % 16 == 0, "the buffer behind the core must be aligned to 16");
+
+ChannelCore* ChannelCore::make(std::ptrdiff_t capacity, const ElementOps& ops) {
+  constexpr std::size_t limit =
+      static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) - sizeof(ChannelCore);
+  if (capacity < 0 || static_cast<std::size_t>(capacity) > limit / ops.size) {
+    panic("makechan: size out of range");
+  }
+  auto count = static_cast<std::size_t>(capacity);
+  void* memory = nullptr;
+  try {
+    memory = frame_allocate(sizeof(ChannelCore) + count * ops.size);
+  } catch (const std::bad_alloc&) { panic("makechan: size out of range"); }
+  return ::new (memory) ChannelCore(count, ops);
+}
+
+void ChannelCore::retain() noexcept { add_reference(references_); }
+
+void ChannelCore::release() noexcept {
+  if (!drop_reference(references_)) return;
+  std::size_t count = count_.load(std::memory_order_relaxed);
+  if (ops_.destroy != nullptr) {
+    for (std::size_t i = 0; i < count; ++i) ops_.destroy(cell((head_ + i) % capacity_));
+  }
+  std::size_t bytes = sizeof(ChannelCore) + capacity_ * ops_.size;
+  this->~ChannelCore();
+  frame_free(this, bytes);
+}
+
+void ChannelCore::bind(std::uint32_t runtime_id) {
+  if (runtime_id == 0) return;
+  if (runtime_id_ != 0) {
+    if (runtime_is_alive(runtime_id_)) {
+      panic("channel is in use by another runtime: a channel belongs to one ringo::run");
+    }
+    // Whoever waited here in the runtime before was abandoned with it.
+    senders_.forget();
+    receivers_.forget();
+  }
+  runtime_id_ = runtime_id;
+}
+
+bool ChannelCore::send_locked(void* value, bool& ok, WaitNode*& partner) noexcept {
+  if (closed_) {
+    ok = false;
+    return true;
+  }
+  if (WaitNode* receiver = receivers_.pop_claimed()) {
+    move(receiver->slot, value);
+    receiver->ok = true;
+    partner = receiver;
+    ok = true;
+    return true;
+  }
+  std::size_t count = count_.load(std::memory_order_relaxed);
+  if (count == capacity_) return false;
+  std::size_t tail = head_ + count;
+  if (tail >= capacity_) tail -= capacity_;
+  move(cell(tail), value);
+  count_.store(count + 1, std::memory_order_relaxed);
+  ok = true;
+  return true;
+}
+
+bool ChannelCore::receive_locked(void* slot, bool& ok, WaitNode*& partner) noexcept {
+  std::size_t count = count_.load(std::memory_order_relaxed);
+  if (count > 0) {
+    std::byte* from = cell(head_);
+    move(slot, from);
+    if (ops_.destroy != nullptr) ops_.destroy(from);
+    std::size_t freed = head_;
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+    // A full buffer may have senders waiting: the first one's value moves into the free cell,
+    // which is now the tail, before anything newer can get in (CH-23).
+    if (WaitNode* sender = senders_.pop_claimed()) {
+      move(cell(freed), sender->slot);
+      sender->ok = true;
+      partner = sender;
+    } else {
+      count_.store(count - 1, std::memory_order_relaxed);
+    }
+    ok = true;
+    return true;
+  }
+  if (WaitNode* sender = senders_.pop_claimed()) {
+    move(slot, sender->slot);
+    sender->ok = true;
+    partner = sender;
+    ok = true;
+    return true;
+  }
+  if (closed_) {
+    ok = false;
+    return true;
+  }
+  return false;
+}
+
+void ChannelCore::close_here(bool& already_closed) noexcept {
+  WakeList wake;
+  {
+    SpinGuard guard(lock_);
+    already_closed = closed_;
+    closed_ = true;
+    while (WaitNode* receiver = receivers_.pop_claimed()) {
+      receiver->ok = false;
+      wake.push(*receiver);
+    }
+    while (WaitNode* sender = senders_.pop_claimed()) {
+      sender->ok = false;
+      wake.push(*sender);
+    }
+  }
+  wake.complete_all();
+}
+
+// --- calls that do not suspend ------------------------------------------------------------------
+
+bool ChannelCore::try_send(void* value) {
+  bool took = false;
+  bool ok = false;
+  with_runtime_of(runtime_id_, [&] {
+    check_runtime(current_runtime_id());
+    WaitNode* partner = nullptr;
+    {
+      SpinGuard guard(lock_);
+      took = send_locked(value, ok, partner);
+    }
+    if (partner != nullptr) complete(*partner);
+  });
+  if (took && !ok) throw_send_on_closed();
+  return took;
+}
+
+ChannelCore::TryReceive ChannelCore::try_receive(void* slot) {
+  bool took = false;
+  bool ok = false;
+  with_runtime_of(runtime_id_, [&] {
+    check_runtime(current_runtime_id());
+    WaitNode* partner = nullptr;
+    {
+      SpinGuard guard(lock_);
+      took = receive_locked(slot, ok, partner);
+    }
+    if (partner != nullptr) complete(*partner);
+  });
+  if (!took) return TryReceive::empty;
+  return ok ? TryReceive::value : TryReceive::closed;
+}
+
+void ChannelCore::close() {
+  bool already_closed = false;
+  with_runtime_of(runtime_id_, [&] {
+    check_runtime(current_runtime_id());
+    close_here(already_closed);
+  });
+  if (already_closed) panic("close of closed channel");
+}
+
+// --- one case of a wait -------------------------------------------------------------------------
+
+bool ChannelCase::try_locked(WaitNode*& partner) noexcept {
+  return send_ ? core_->send_locked(node.slot, node.ok, partner)
+               : core_->receive_locked(node.slot, node.ok, partner);
+}
+
+void ChannelCase::enlist_locked() noexcept { queue().push_back(node); }
+
+bool ChannelCase::try_take() {
+  if (!core_) return false;
+  check_runtime();
+  WaitNode* partner = nullptr;
+  bool took = false;
+  {
+    SpinGuard guard(core_->lock_);
+    took = try_locked(partner);
+  }
+  if (partner != nullptr) complete(*partner);
+  return took;
+}
+
+Enlist ChannelCase::enlist() {
+  if (!core_) return Enlist::waiting;
+  check_runtime();
+  WaitNode* partner = nullptr;
+  {
+    SpinGuard guard(core_->lock_);
+    // This is the only case of its wait, hence registered nowhere: it may look for a partner, and
+    // needs no claim on itself.
+    if (!try_locked(partner)) {
+      enlist_locked();
+      return Enlist::waiting;
+    }
+  }
+  if (partner != nullptr) complete(*partner);
+  return Enlist::taken;
+}
+
+void ChannelCase::withdraw() noexcept {
+  if (!core_) return;
+  SpinGuard guard(core_->lock_);
+  if (node.linked.load(std::memory_order_relaxed)) queue().remove(node);
+}
+
+bool ChannelCase::looks_ready() {
+  if (!core_) return false;
+  SpinGuard guard(core_->lock_);
+  if (core_->closed_) return true;
+  std::size_t count = core_->count_.load(std::memory_order_relaxed);
+  return send_ ? !core_->receivers_.empty() || count < core_->capacity_
+               : !core_->senders_.empty() || count > 0;
+}
+
+// --- plain threads ------------------------------------------------------------------------------
+
+namespace {
+
+struct RawOp {
+  using Case = class RawCase;
+  CoreHandle core;
+  void* slot;
+  bool send;
+};
+
+/// A send from, or a receive into, memory of a plain thread that sleeps meanwhile.
+class RawCase final : public ChannelCase {
+ public:
+  explicit RawCase(RawOp op) noexcept : ChannelCase(std::move(op.core), op.send) {
+    node.slot = op.slot;
+  }
+  bool result() const noexcept { return node.ok; }
+};
+
+Task<bool> carry_out(CoreHandle core, void* slot, bool send) {
+  RawOp op{std::move(core), slot, send};
+  co_return co_await std::move(op);
+}
+
+bool block_on(ChannelCore* core, void* slot, bool send, const char* what) {
+  if (core != nullptr) core->retain();
+  CoreHandle handle(core);
+  bool ok = false;
+  run_for_thread(what, [&]() -> Task<> { ok = co_await carry_out(handle, slot, send); });
+  return ok;
+}
+
+}  // namespace
+
+bool send_blocking(ChannelCore* core, void* value) {
+  return block_on(core, value, true, "send_blocking");
+}
+
+bool receive_blocking(ChannelCore* core, void* slot) {
+  return block_on(core, slot, false, "recv_blocking");
+}
+
+void throw_send_on_closed() { panic("send on closed channel"); }
+void throw_close_of_nil() { panic("close of nil channel"); }
+
+}  // namespace ringo::detail
