@@ -63,6 +63,7 @@ struct State {
   int not_run = 0;  // combinations left out because io_uring is refused
   std::string refusal;
   const char* case_name = "";
+  int watchdogs = 0;
   char hung[512] = "";  // what the alarm prints
 };
 inline State state;
@@ -135,10 +136,12 @@ extern "C" inline void ringo_test_hung(int) {
   ::_exit(124);
 }
 
-/// Ends the process, with the name of the case, if this scope takes too long.
+/// Ends the process, with the name of the case, if this scope takes too long. Inside another one
+/// it does nothing.
 class Watchdog {
  public:
   explicit Watchdog(const std::string& where) {
+    if (state.watchdogs++ != 0) return;
     unsigned seconds = timeout_seconds();
     std::snprintf(state.hung, sizeof state.hung, "[ringo] hung for %u s: %s (%s)\n", seconds,
                   state.case_name, where.c_str());
@@ -148,7 +151,9 @@ class Watchdog {
     sigaction(SIGALRM, &action, nullptr);
     ::alarm(seconds);
   }
-  ~Watchdog() { ::alarm(0); }
+  ~Watchdog() {
+    if (--state.watchdogs == 0) ::alarm(0);
+  }
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 };
@@ -234,6 +239,7 @@ void for_each_setting(F&& f) {
 /// Throws what it throws.
 template <class F>
 void run_setting(const Setting& setting, F&& body, Options base = {}) {
+  detail::Watchdog watchdog(detail::describe(setting));
   std::exception_ptr error;
   ringo::run(options_of(setting, base), [&] { return detail::checked_body(body, setting, error); });
   if (error) std::rethrow_exception(error);
@@ -308,6 +314,7 @@ Ended in_child(F&& f) {
     ::close(pipe_ends[0]);
     ::close(pipe_ends[1]);
     detail::state.in_child = true;
+    detail::state.watchdogs = 0;  // an alarm is not inherited
     int before = detail::state.failures;
     detail::Watchdog watchdog("in a child");
     int code = 0;

@@ -133,27 +133,34 @@ class Options {
 
   static std::string alternatives(const std::vector<std::string>& words) {
     std::string all;
-    for (const std::string& word : words) all += (all.empty() ? "" : "|") + word;
+    for (const std::string& word : words) {
+      if (!all.empty()) all += "|";
+      all += word;
+    }
     return all;
   }
 
   void print_usage(std::FILE* out) const {
     std::fprintf(out, "usage: %s [flags]\n%s\n\n", program_.c_str(), purpose_.c_str());
     for (const Flag& flag : flags_) {
-      std::string left = flag.name;
+      const char* kind = "";
       std::string initial;
+      std::string words;
       if (const auto* number = std::get_if<Number>(&flag.kind)) {
-        left += " N";
+        kind = "N";
         if (*number->target >= number->low) initial = std::to_string(*number->target);
       } else if (const auto* time = std::get_if<Seconds>(&flag.kind)) {
-        left += " S";
+        kind = "S";
         initial = decimal(*time->target);
       } else if (const auto* text = std::get_if<Text>(&flag.kind)) {
-        left += " " + (text->words.empty() ? "TEXT" : alternatives(text->words));
+        kind = text->words.empty() ? "TEXT" : "WORD";
         initial = *text->target;
+        words = alternatives(text->words);
       }
-      if (!initial.empty()) initial = " (" + initial + ")";
-      std::fprintf(out, "  %-28s %s%s\n", left.c_str(), flag.help.c_str(), initial.c_str());
+      std::fprintf(out, "  %-15s %-4s  %s", flag.name.c_str(), kind, flag.help.c_str());
+      if (!words.empty()) std::fprintf(out, ": %s", words.c_str());
+      if (!initial.empty()) std::fprintf(out, " (%s)", initial.c_str());
+      std::fputc('\n', out);
     }
   }
 

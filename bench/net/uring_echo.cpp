@@ -8,9 +8,10 @@
 // at once; "eager" is the same without that. "private" gives each connection a buffer of its own.
 // "poll" only asks for readiness and calls recv(2) itself.
 //
-// Answering. "direct" calls send(2) at once and needs the ring only for what the peer does not
-// take; "ring" submits a send operation. Received buffers wait in a queue of their connection
-// until they are sent and go back to the kernel then, so nothing is ever copied or allocated.
+// Answering. Received buffers wait in a queue of their connection until they are sent and go back
+// to the kernel then, so nothing is ever copied or allocated. When all completions of a turn have
+// been looked at, each connection's buffers are sent together: by a system call at once ("direct",
+// which needs the ring only for what the peer does not take), or as an operation ("ring").
 #include "options.hpp"
 #include "server_socket.hpp"
 
@@ -19,6 +20,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -108,8 +111,14 @@ struct Connection {
   bool sending = false;     // a send operation is in flight
   bool ended = false;       // nothing will be received any more
   bool starved = false;     // on the list of those that wait for buffers
+  bool unanswered = false;  // on the list of those that got something this turn
   std::uint32_t first = none;  // buffers received and not yet sent, in order
   std::uint32_t last = none;
+};
+
+struct Message {
+  msghdr header{};
+  std::array<iovec, 64> parts;
 };
 
 class Server {
@@ -165,6 +174,11 @@ class Server {
         complete(*cqe);
       }
       io_uring_cq_advance(&ring_, count);
+      for (const int fd : unanswered_) {
+        at(fd).unanswered = false;
+        answer(fd);
+      }
+      unanswered_.clear();
       if (ring_buffers_) {
         ring_buffers_->publish();
         feed_starved();
@@ -289,8 +303,11 @@ class Server {
         ring_buffers_->taken();
       }
       queue(c, id, static_cast<std::uint32_t>(cqe.res));
-      answer(fd);
-      if (!c.receiving && !c.ended && !(private_ && c.first != none)) arm_receive(fd);
+      if (!c.unanswered) {
+        c.unanswered = true;
+        unanswered_.push_back(fd);
+      }
+      if (!c.receiving && !c.ended && !private_) arm_receive(fd);
       return;
     }
     if (cqe.res == -ENOBUFS) {
@@ -375,26 +392,59 @@ class Server {
 
   void answer(int fd) {
     Connection& c = at(fd);
-    while (c.first != none && !c.sending) {
-      const std::uint32_t id = c.first;
+    if (c.sending) return;
+    while (c.first != none) {
+      const msghdr& message = gather(c);
       if (direct_) {
-        const ssize_t result = ::send(fd, buffer(id) + sent_[id], filled_[id] - sent_[id],
-                                      MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t result = ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (result < 0 && errno != EAGAIN && errno != EINTR) {
           broken(fd);
           return;
         }
-        if (result > 0) sent_[id] += static_cast<std::uint32_t>(result);
-        if (sent_[id] == filled_[id]) {
-          dequeue(c);
-          continue;
-        }
+        std::size_t offered = 0;
+        for (std::size_t i = 0; i < message.msg_iovlen; ++i) offered += message.msg_iov[i].iov_len;
+        if (result > 0) taken(c, static_cast<std::size_t>(result));
+        if (result == static_cast<ssize_t>(offered)) continue;
       }
+      const msghdr& rest = direct_ ? gather(c) : message;
       io_uring_sqe* sqe = next_sqe();
-      io_uring_prep_send(sqe, fd, buffer(id) + sent_[id], filled_[id] - sent_[id],
-                         MSG_NOSIGNAL | MSG_WAITALL);
+      if (rest.msg_iovlen == 1) {
+        io_uring_prep_send(sqe, fd, rest.msg_iov->iov_base, rest.msg_iov->iov_len,
+                           MSG_NOSIGNAL | MSG_WAITALL);
+      } else {
+        io_uring_prep_sendmsg(sqe, fd, &rest, MSG_NOSIGNAL | MSG_WAITALL);
+      }
       io_uring_sqe_set_data64(sqe, tag(Kind::send, fd));
       c.sending = true;
+      return;
+    }
+    if (private_ && !c.ended && !c.receiving) arm_receive(fd);
+    close_if_done(fd);
+  }
+
+  // What waits in the connection's queue as one message. The kernel reads it when the operation
+  // is submitted, so it must stay until then: the last `messages` of them do, more than there are
+  // submission entries.
+  const msghdr& gather(const Connection& c) {
+    Message& message = messages_[next_message_++ % messages_.size()];
+    std::size_t count = 0;
+    for (std::uint32_t id = c.first; id != none && count < message.parts.size(); id = next_[id]) {
+      message.parts[count++] = {buffer(id) + sent_[id], filled_[id] - sent_[id]};
+    }
+    message.header.msg_iov = message.parts.data();
+    message.header.msg_iovlen = count;
+    return message.header;
+  }
+
+  // The peer has taken so many bytes of the queue.
+  void taken(Connection& c, std::size_t bytes) {
+    while (bytes != 0) {
+      const std::uint32_t id = c.first;
+      const std::uint32_t part = static_cast<std::uint32_t>(
+          std::min<std::size_t>(bytes, filled_[id] - sent_[id]));
+      sent_[id] += part;
+      bytes -= part;
+      if (sent_[id] == filled_[id]) dequeue(c);
     }
   }
 
@@ -406,15 +456,8 @@ class Server {
       broken(fd);
       return;
     }
-    if (c.ended && c.first == none) {
-      close_if_done(fd);
-      return;
-    }
-    if (result > 0) sent_[c.first] += static_cast<std::uint32_t>(result);
-    if (sent_[c.first] == filled_[c.first]) dequeue(c);
+    if (result > 0) taken(c, static_cast<std::size_t>(result));
     answer(fd);
-    if (private_ && c.first == none && !c.ended && !c.receiving) arm_receive(fd);
-    close_if_done(fd);
   }
 
   // The peer takes nothing any more: drop what is left for it; an armed receive ends by itself.
@@ -429,7 +472,10 @@ class Server {
   // Only when no operation can still name it: the number may come back with the next accept.
   void close_if_done(int fd) {
     Connection& c = at(fd);
-    if (!c.open || !c.ended || c.receiving || c.sending || c.starved || c.first != none) return;
+    if (!c.open || !c.ended || c.receiving || c.sending || c.starved || c.unanswered ||
+        c.first != none) {
+      return;
+    }
     c.open = false;
     close(fd);
     if (!accepting_) arm_accept();
@@ -449,6 +495,9 @@ class Server {
   bool stopping_ = false;
   std::vector<Connection> connections_;  // by descriptor
   std::vector<int> starved_;
+  std::vector<int> unanswered_;
+  std::vector<Message> messages_ = std::vector<Message>(2 * submission_entries);
+  std::size_t next_message_ = 0;
   std::unique_ptr<BufferRing> ring_buffers_;
   std::unique_ptr<std::byte[]> own_buffers_;
   std::uint32_t buffer_size_ = 0;

@@ -34,7 +34,9 @@ class SendCase final : public ChannelCase {
       : ChannelCase(std::move(op.core_), true), value_(std::move(op.value_)) {
     node.slot = std::addressof(value_);
   }
-  explicit SendCase(const SendOp<T>& op) : ChannelCase(op.core_, true), value_(op.value_) {
+  explicit SendCase(const SendOp<T>& op)
+    requires std::is_copy_constructible_v<T>
+      : ChannelCase(op.core_, true), value_(op.value_) {
     node.slot = std::addressof(value_);
   }
   void result() const {
@@ -295,10 +297,10 @@ class Channel : public detail::ChannelBase<T> {
 
   friend bool operator==(const Channel& a, const Channel& b) noexcept { return a.core_ == b.core_; }
   friend bool operator==(const Channel& a, const Sender<T>& b) noexcept {
-    return Sender<T>(a.core_) == b;
+    return static_cast<Sender<T>>(a) == b;
   }
   friend bool operator==(const Channel& a, const Receiver<T>& b) noexcept {
-    return Receiver<T>(a.core_) == b;
+    return static_cast<Receiver<T>>(a) == b;
   }
 
  private:

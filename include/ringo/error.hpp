@@ -34,10 +34,12 @@ namespace ringo {
 
 /// Why an operation failed: a std::error_code, the name of the operation, and what it was about
 /// ("127.0.0.1:8080"). Trivially copyable, so it costs nothing to carry; a detail of more than 39
-/// characters is cut. Tests true if it is an error.
+/// bytes is cut and ends in "...". Tests true if it is an error. Compares with std::errc, Errc and
+/// std::error_code, whatever the operation and detail.
 class [[nodiscard]] Error {
  public:
   Error() noexcept = default;
+  /// `op` must be a string that lives for ever; `detail` is copied.
   Error(std::error_code code, const char* op = "", std::string_view detail = {}) noexcept;
   Error(Errc code) noexcept : Error(make_error_code(code)) {}
   Error(std::errc code) noexcept : Error(std::make_error_code(code)) {}
@@ -46,10 +48,9 @@ class [[nodiscard]] Error {
   static Error from_errno(int code, const char* op, std::string_view detail = {}) noexcept {
     return Error(std::error_code(code, std::generic_category()), op, detail);
   }
-  /// From what getaddrinfo(3) returned.
-  static Error from_lookup(int code, const char* op, std::string_view detail = {}) noexcept {
-    return Error(std::error_code(code, lookup_category()), op, detail);
-  }
+  /// From what getaddrinfo(3) returned, with errno as it was then: EAI_SYSTEM says no more than
+  /// that errno does.
+  static Error from_lookup(int code, const char* op, std::string_view detail = {}) noexcept;
 
   explicit operator bool() const noexcept { return static_cast<bool>(code_); }
   const std::error_code& code() const noexcept { return code_; }
@@ -87,11 +88,9 @@ class BadResult : public std::system_error {
  public:
   explicit BadResult(const Error& error);
   const Error& error() const noexcept { return error_; }
-  const char* what() const noexcept override { return what_.c_str(); }
 
  private:
   Error error_;
-  std::string what_;
 };
 
 namespace detail {

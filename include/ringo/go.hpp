@@ -69,7 +69,7 @@ class JoinCase;
 /// as an uncaught panic does: report, exit status 2. Awaited once; a second await throws Panic.
 /// Losing a select or being cancelled leaves the handle as it was. Move-only; may be dropped on any
 /// thread.
-template <class T>
+template <class T = void>
 class JoinHandle {
  public:
   using Case = detail::JoinCase<T>;

@@ -363,14 +363,14 @@ template <class... E>
 select_first(E&&...) -> select_first<E...>;
 
 /// A case whose type is hidden, for select_dyn: made from on(operation, handler) or otherwise().
-/// It may serve any number of selects if its operation can be copied (a channel's receive, a send
-/// of a copyable value); otherwise a second one throws Panic.
+/// It may serve any number of selects, unless its operation is used up by one (a send of a value
+/// that cannot be copied): then a second one throws Panic. An operation given as an lvalue (a
+/// Timer, an After) must outlive it.
 class SelectCase {
  public:
   template <class Op, class H>
   SelectCase(detail::On<Op, H> entry)
-      : holder_(new Holder<std::remove_cvref_t<Op>, H>(std::forward<Op>(entry.op),
-                                                       std::move(entry.handler))) {}
+      : holder_(new Holder<Op, H>(std::forward<Op>(entry.op), std::move(entry.handler))) {}
   template <class H>
   SelectCase(detail::Otherwise<H> entry) : holder_(new Default<H>(std::move(entry.handler))) {}
 
@@ -385,14 +385,13 @@ class SelectCase {
 
   template <class Op, class H>
   struct Holder final : HolderBase {
-    using Case = typename Op::Case;
-    template <class O>
-    Holder(O&& o, H h) : op(std::forward<O>(o)), handler(std::move(h)) {}
+    using Case = typename std::remove_cvref_t<Op>::Case;
+    Holder(Op&& o, H h) : op(std::forward<Op>(o)), handler(std::move(h)) {}
     ~Holder() override { discard(); }
     detail::CaseBase* prepare() override {
-      if constexpr (std::is_copy_constructible_v<Op>) {
-        Op copy(op);
-        current = ::new (static_cast<void*>(memory)) Case(std::move(copy));
+      discard();
+      if constexpr (std::is_constructible_v<Case, std::remove_reference_t<Op>&>) {
+        current = ::new (static_cast<void*>(memory)) Case(op);
       } else {
         if (used) detail::throw_case_used();
         used = true;

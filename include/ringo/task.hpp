@@ -49,8 +49,6 @@ class [[nodiscard("a Task does nothing until it is awaited or given to go()")]] 
  private:
   friend promise_type;
   friend class detail::TaskAwaiter<T>;
-  template <class U>
-  friend class JoinHandle;
   friend struct detail::SpawnAccess;
 
   explicit Task(Handle frame) noexcept : frame_(frame) {}

@@ -1,5 +1,5 @@
 // Frames come in few sizes and are born and die in great numbers, often on
-// different threads.  So:
+// different threads. So:
 //
 //   thread      per size class one list in use and at most one full spare list;
 //               plain loads and stores, no atomic read-modify-write
@@ -13,7 +13,7 @@
 //  * A block is in one place: with the user, in one thread's list or spare list,
 //    in one batch, or in the uncut rest of a chunk.
 //  * `spare` is null or a full list of `limit` blocks.
-//  * `room` + (length of `head`) == limit while the cache is live.  Before first
+//  * `room` + (length of `head`) == limit while the cache is live. Before first
 //    use and after the thread's end head is null and room is 0, so both fast
 //    paths fall through to the slow ones, which look at `state`.
 //  * All globals are constant-initialised and trivially destructible, so they

@@ -3,10 +3,10 @@
 //
 // Ownership, the rule everything in net/ rests on:
 //
-//   * The kernel never holds a pointer into a coroutine frame. What is in flight belongs to an
-//     IoSource, which lives in a reference-counted socket (or a heap object), never in a frame.
-//     Received bytes come in buffers of the driver; sending and accepting are system calls made
-//     when the driver says the descriptor is ready.
+//   * What is in flight belongs to an IoSource, which lives in a reference-counted socket (or a heap
+//     object), never in a coroutine frame. Received bytes come in buffers of the driver; accepting
+//     is a system call made when the driver says the descriptor is ready. The only memory of others
+//     that the kernel ever knows is what send() is given, and it knows it until on_sent().
 //   * An operation is over only when its own last completion has been reaped. Stopping one is a
 //     request. Until then `in_flight` counts it and the source must stay alive: the driver calls
 //     retain() when it arms something and release() after its last callback for it.
@@ -40,7 +40,7 @@ struct ReceivedBuffer {
 
 /// What an IoSource can have in flight, one of each at most. The numbers are bits of the masks
 /// below and, in uring_driver.cpp, the low bits of user_data.
-enum class Operation : std::uint8_t { in = 0, out = 1, receive = 2 };
+enum class Operation : std::uint8_t { in = 0, out = 1, receive = 2, send = 3 };
 
 constexpr Operation operation_of(Direction direction) noexcept {
   return static_cast<Operation>(direction);
@@ -60,8 +60,8 @@ class alignas(8) IoSource : public SourceLink {
  public:
   int fd = -1;
 
-  /// Last callbacks that are outstanding: one for each want() and one for a receive(). The driver
-  /// holds one retain() for each.
+  /// Last callbacks that are outstanding: one for each want(), one for a receive() and one for a
+  /// send(). The driver holds one retain() for each.
   std::uint32_t in_flight = 0;
 
   /// Driver on which the operations of this source run, set by the first want()/receive(); all
@@ -79,6 +79,8 @@ class alignas(8) IoSource : public SourceLink {
   bool receiving = false;  ///< a receive() has its last callback outstanding
   bool stopping = false;   ///< ... and stop_receive() asked it to end
   bool stopped = false;    ///< stop() was called: whatever is asked for now is refused
+  bool sending = false;    ///< a send() has its on_sent() outstanding
+  bool ending_send = false;  ///< ... and stop_send() asked it to end
 
   // Driver state that nobody else reads. The masks have a bit for each Operation.
   bool registered = false;  ///< epoll: the descriptor is in the epoll set
@@ -87,7 +89,9 @@ class alignas(8) IoSource : public SourceLink {
   std::uint8_t to_arm = 0;      ///< uring: waits for a place in the submission queue
   std::uint8_t to_cancel = 0;   ///< uring: so does its cancel
   std::uint8_t to_answer = 0;   ///< the last callback is due, with answer[]
-  std::int16_t answer[3] = {};  ///< its errno, per Operation
+  std::int16_t answer[4] = {};  ///< its errno, per Operation
+  const std::byte* send_data = nullptr;  ///< what send() was given
+  std::size_t send_size = 0;
 
   /// The direction asked for by want() may be ready now (it may also be a false alarm), or failed
   /// (error: an errno, ECANCELED after stop()). One call per want().
@@ -98,6 +102,11 @@ class alignas(8) IoSource : public SourceLink {
   /// receive was stopped). `more` says whether there will be another call for this receive; bytes
   /// may come with the last one.
   virtual void on_received(ReceivedBuffer buffer, int error, bool more) = 0;
+
+  /// A send() is over, and the kernel is done with its memory: the number of bytes it took, which
+  /// are all of them unless the send was stopped or the connection broke in the middle, or -errno
+  /// (-ECANCELED when it was stopped before it took any; -EAGAIN: use want(out) and send(2)).
+  virtual void on_sent(std::int64_t result) { static_cast<void>(result); }
 
   /// Keep the owner alive while something is in flight, and let it go.
   virtual void retain() noexcept = 0;
@@ -169,9 +178,22 @@ class Driver {
   /// Returns a buffer given to on_received(). Also from inside on_received().
   virtual void give_back(ReceivedBuffer buffer) noexcept = 0;
 
-  /// The owner is closing the descriptor: ends everything this source has in flight (each want()
-  /// and receive() still gets its last callback, from poll(), with ECANCELED unless it happened)
-  /// and forgets the descriptor. close(2) is allowed when in_flight is 0, at the latest after
+  /// True if send() is supported; otherwise send(2), and want(out) for what it does not take.
+  virtual bool has_send() const noexcept { return false; }
+
+  /// Sends `size` bytes (at least 1) on a stream socket, submitted with what else this turn has for
+  /// the kernel; on_sent() follows. One at a time per source. The memory must stay as it is until
+  /// then, also after stop_send() and stop(). After stop() the answer is -ECANCELED.
+  virtual void send(IoSource& source, const std::byte* data, std::size_t size) {
+    static_cast<void>(source), static_cast<void>(data), static_cast<void>(size);
+  }
+
+  /// Asks a send to end soon with what the kernel took by then.
+  virtual void stop_send(IoSource& source) { static_cast<void>(source); }
+
+  /// The owner is closing the descriptor: ends everything this source has in flight (each want(),
+  /// receive() and send() still gets its last callback, from poll(), with ECANCELED unless it
+  /// happened) and forgets the descriptor. close(2) is allowed when in_flight is 0, at the latest after
   /// those callbacks.
   virtual void stop(IoSource& source) = 0;
 

@@ -93,7 +93,11 @@ void UringRing::close() noexcept {
   ring_.reset();
 }
 
-void UringRing::leak() noexcept { static_cast<void>(ring_.release()); }
+void UringRing::leak() noexcept {
+  // Not for reading again, but so that a leak checker sees that nobody forgot it.
+  static std::atomic<io_uring*> last{nullptr};
+  last.store(ring_.release(), std::memory_order_relaxed);
+}
 
 // ---- submission -------------------------------------------------------------------------------
 
@@ -127,6 +131,16 @@ bool UringRing::add_multishot_receive(int fd, std::uint64_t user_data) noexcept 
   io_uring_prep_recv_multishot(sqe, fd, nullptr, 0, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = buffer_group;
+  sqe->user_data = user_data;
+  return true;
+}
+
+bool UringRing::add_send(int fd, const void* data, std::size_t size,
+                         std::uint64_t user_data) noexcept {
+  io_uring_sqe* const sqe = entry();
+  if (sqe == nullptr) return false;
+  // MSG_WAITALL: one completion for all bytes, however often the kernel has to wait for room.
+  io_uring_prep_send(sqe, fd, data, size, MSG_NOSIGNAL | MSG_WAITALL);
   sqe->user_data = user_data;
   return true;
 }

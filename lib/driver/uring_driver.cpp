@@ -46,8 +46,9 @@ namespace {
 constexpr unsigned op_in = static_cast<unsigned>(Operation::in);
 constexpr unsigned op_out = static_cast<unsigned>(Operation::out);
 constexpr unsigned op_receive = static_cast<unsigned>(Operation::receive);
+constexpr unsigned op_send = static_cast<unsigned>(Operation::send);
 
-// user_data: an address with one of the three above in its low bits, or one of these alone.
+// user_data: an address with one of the four above in its low bits, or one of these alone.
 constexpr std::uint64_t tag_mask = 7;
 constexpr std::uint64_t tag_bell = 4;
 constexpr std::uint64_t tag_cancel = 5;
@@ -79,6 +80,9 @@ std::int64_t now_ns() noexcept {
   return now.tv_sec * ns_per_s + now.tv_nsec;
 }
 
+// The kernel counts the bytes of one send in 32 bits, and reports them as a signed number.
+constexpr std::size_t send_limit = std::size_t{1} << 30;
+
 // Errors that end an operation without saying anything about the descriptor. ECANCELED is one if
 // nobody here has asked for it.
 bool is_transient(int result) noexcept {
@@ -103,6 +107,9 @@ class UringDriver final : public Driver {
   void receive(IoSource& source) override;
   void stop_receive(IoSource& source) override;
   void give_back(ReceivedBuffer buffer) noexcept override { pool_.give_back(buffer); }
+  bool has_send() const noexcept override { return true; }
+  void send(IoSource& source, const std::byte* data, std::size_t size) override;
+  void stop_send(IoSource& source) override;
   void stop(IoSource& source) override;
   std::size_t in_flight() const noexcept override { return in_flight_; }
 
@@ -132,8 +139,11 @@ class UringDriver final : public Driver {
   void complete_want(IoSource& source, Direction direction, std::int32_t result);
   void complete_receive(IoSource& source, const UringRing::Completion& completion);
   void complete_direct(IoSource& source, std::int32_t result);
+  void complete_send(IoSource& source, std::int32_t result);
   void deliver(IoSource& source, ReceivedBuffer buffer, bool again, bool direct);
   void finish(IoSource& source, unsigned op, ReceivedBuffer buffer, int error);
+  void finish_send(IoSource& source, std::int64_t result);
+  void account_end(IoSource& source) noexcept;
 
   bool ends(const IoSource& source) const noexcept {
     return source.stopping || source.stopped || closing_;
@@ -283,6 +293,8 @@ bool UringDriver::try_arm(IoSource& source, unsigned op) noexcept {
   bool done;
   if (op == op_out) {
     done = ring_.add_poll(source.fd, POLLOUT, name);
+  } else if (op == op_send) {
+    done = ring_.add_send(source.fd, source.send_data, source.send_size, name);
   } else if (op == op_in || source.direct) {
     done = ring_.add_poll(source.fd, POLLIN | POLLRDHUP, name);
   } else {
@@ -423,6 +435,8 @@ void UringDriver::complete(const UringRing::Completion& completion) {
     case op_receive:
       return source->direct ? complete_direct(*source, completion.result)
                             : complete_receive(*source, completion);
+    case op_send:
+      return complete_send(*source, completion.result);
     case tag_bell:
       if (!completion.more()) bell_armed_ = false;
       if (completion.result < 0) return;
@@ -435,11 +449,16 @@ void UringDriver::complete(const UringRing::Completion& completion) {
   }
 }
 
-// The one place where an operation ends: the source may be gone after it.
-void UringDriver::finish(IoSource& source, unsigned op, ReceivedBuffer buffer, int error) {
+void UringDriver::account_end(IoSource& source) noexcept {
   --in_flight_;
   // With nothing left in flight nothing waits in a queue either, but it may still be linked there.
   if (--source.in_flight == 0 && is_linked(source)) unlink(source);
+}
+
+// The place where an operation ends: the source may be gone after it.
+void UringDriver::finish(IoSource& source, unsigned op, ReceivedBuffer buffer, int error) {
+  if (op == op_send) return finish_send(source, -error);
+  account_end(source);
   if (op == op_receive) {
     source.receiving = source.stopping = source.direct = false;
     source.on_received(buffer, error, false);
@@ -448,6 +467,25 @@ void UringDriver::finish(IoSource& source, unsigned op, ReceivedBuffer buffer, i
     source.on_ready(static_cast<Direction>(op), error);
   }
   source.release();
+}
+
+void UringDriver::finish_send(IoSource& source, std::int64_t result) {
+  account_end(source);
+  source.sending = source.ending_send = false;
+  source.on_sent(result);
+  source.release();
+}
+
+void UringDriver::complete_send(IoSource& source, std::int32_t result) {
+  clear(source.to_cancel, op_send);
+  if (result == -EINTR || result == -ECANCELED) {
+    if (!source.ending_send && !source.stopped && !closing_) {
+      ++stats_.rearms;
+      return arm(source, op_send);
+    }
+    result = -ECANCELED;
+  }
+  finish_send(source, result);
 }
 
 void UringDriver::complete_want(IoSource& source, Direction direction, std::int32_t result) {
@@ -632,9 +670,26 @@ void UringDriver::stop_receive(IoSource& source) {
   cancel(source, op_receive);
 }
 
+void UringDriver::send(IoSource& source, const std::byte* data, std::size_t size) {
+  assert(owner_ == std::this_thread::get_id());
+  assert(!source.sending && size != 0);
+  if (closing_) return;
+  source.sending = true;
+  source.send_data = data;
+  source.send_size = std::min(size, send_limit);
+  begin(source, op_send);
+}
+
+void UringDriver::stop_send(IoSource& source) {
+  if (!source.sending || source.ending_send) return;
+  source.ending_send = true;
+  cancel(source, op_send);
+}
+
 void UringDriver::stop(IoSource& source) {
   if (source.stopped) return;
   source.stopped = true;
+  stop_send(source);
   if (source.wanted[0]) cancel(source, op_in);
   if (source.wanted[1]) cancel(source, op_out);
   stop_receive(source);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -59,6 +60,10 @@ class UringRing {
 
   /// A completion at each arrival on a stream, with a buffer of group 0, until one without more().
   bool add_multishot_receive(int fd, std::uint64_t user_data) noexcept;
+
+  /// A completion when all bytes are in the socket's buffer, or the connection broke. `size` must
+  /// fit into 32 bits.
+  bool add_send(int fd, const void* data, std::size_t size, std::uint64_t user_data) noexcept;
 
   /// Cancels the operation of that name. Completes, under the name `own`, only if there is none.
   bool add_cancel(std::uint64_t user_data, std::uint64_t own) noexcept;

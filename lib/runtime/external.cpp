@@ -41,7 +41,7 @@ struct Sleeper {
     std::lock_guard guard(mutex);
     if (done) return;
     done = true;
-    ended = runtime_ended;
+    ended |= runtime_ended;
     changed.notify_all();
   }
   void wait() {
@@ -136,6 +136,8 @@ void run_for_thread(const char* what, std::uint32_t id, Task<> (*body)(void*), v
     go([errand, body, context]() -> Task<> {
       try {
         co_await body(context);
+      } catch (const Canceled&) {
+        errand->sleeper.ended = true;  // drained
       } catch (...) {
         errand->sleeper.error = std::current_exception();
       }

@@ -101,6 +101,7 @@ Goroutine* spawn(PromiseBase& root, void* closure, void (*destroy_closure)(void*
   if (on_worker_thread()) return spawn_here(root, closure, destroy_closure, pinned_worker, site);
   Goroutine* g = nullptr;
   with_runtime_of(only_runtime("go"), [&] {
+    if (!on_worker_thread()) panic("go: the runtime has ended");
     g = spawn_here(root, closure, destroy_closure, pinned_worker, site);
   });
   return g;

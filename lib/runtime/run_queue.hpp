@@ -1,36 +1,36 @@
 // The queue of ready goroutines of one worker: first in, first out.
 //
 // The owner pushes at the tail and pops from the head; idle workers steal half
-// from the head.  The ring grows when it is full, so a push never fails.
+// from the head. The ring grows when it is full, so a push never fails.
 //
 // Proof sketch.
 //
 //   head_ and tail_ are counters that only grow (64 bits: no wrap, hence no ABA);
 //   the queue holds the positions [head_, tail_), position p in slot p & mask of
-//   the current ring.  Only the owner writes tail_, slots and ring_; head_ moves
+//   the current ring. Only the owner writes tail_, slots and ring_; head_ moves
 //   by compare-and-swap, by the owner or a thief.  (A thief copies what it takes
 //   into slots of its own queue, of which it is the owner.)
 //
-//   1. Nobody runs twice.  Each position is taken by exactly one successful CAS
+//   1. Nobody runs twice. Each position is taken by exactly one successful CAS
 //      of head_ that passes over it.
-//   2. A successful thief has read the right slots.  It reads head_ = h, then
+//   2. A successful thief has read the right slots. It reads head_ = h, then
 //      tail_ = t (acquire), then ring_, then slots [h, t'), then succeeds to CAS
-//      head_ from h.  As head_ only grows, it was h all along, so when t was read
+//      head_ from h. As head_ only grows, it was h all along, so when t was read
 //      the queue was [h, t).
 //      - The ring it read is the one in which t - 1 was pushed or a later one,
-//        since ring_ is stored before that tail_.  A later ring was made while
-//        head_ was still h, so it holds copies of all of [h, t).  An older ring
+//        since ring_ is stored before that tail_. A later ring was made while
+//        head_ was still h, so it holds copies of all of [h, t). An older ring
 //        is excluded for the same reason.
 //      - No slot had been overwritten: the owner writes another position into
 //        the slot of p, by a push or by a copy, only after it has read
-//        head_ > p >= h (acquire).  That value is the one this thief's CAS wrote
+//        head_ > p >= h (acquire). That value is the one this thief's CAS wrote
 //        or a later one, or else the CAS from h would have failed; so the CAS
 //        (release), and the reads before it, happened before the owner's write.
 //      A thief whose CAS fails may have read anything (slots of a ring that is
 //      used no more, goroutines that run elsewhere): it uses none of it.
 //   3. Rings are never freed while the queue lives, for a thief may be slow.
 //      There is one for each capacity, at most; an empty queue goes back to its
-//      smallest ring, to stay in the cache after a burst.  Reuse is safe by 2:
+//      smallest ring, to stay in the cache after a burst. Reuse is safe by 2:
 //      whoever finds [h, t) unchanged finds the ring that is current for it.
 //   4. Nobody is lost.  tail_ is published after the slot; head_ passes a
 //      position only by 1.
@@ -50,17 +50,17 @@ struct Goroutine;
 
 class RunQueue {
  public:
-  // At most this many move in one steal.
+  /// At most this many move in one steal.
   static constexpr std::uint64_t steal_max = 128;
 
-  // stealable: whether other threads may call steal_into on this queue.
+  /// stealable: whether other threads may call steal_into on this queue.
   explicit RunQueue(bool stealable = true);
   ~RunQueue();
   RunQueue(const RunQueue&) = delete;
   RunQueue& operator=(const RunQueue&) = delete;
 
-  // Owner only.  Appends; throws std::bad_alloc when the ring cannot grow, and
-  // the queue is as before.
+  /// Owner only. Appends; throws std::bad_alloc when the ring cannot grow, and
+  /// the queue is as before.
   void push(Goroutine* goroutine) {
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
     if (tail == full_at_) [[unlikely]]
@@ -69,7 +69,7 @@ class RunQueue {
     tail_.store(tail + 1, std::memory_order_release);
   }
 
-  // Owner only.  The oldest goroutine, or null when the queue is empty.
+  /// Owner only. The oldest goroutine, or null when the queue is empty.
   Goroutine* pop() {
     std::uint64_t head = head_.load(std::memory_order_acquire);
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
@@ -88,19 +88,19 @@ class RunQueue {
     return nullptr;
   }
 
-  // Any thread, which must be the owner of `mine`.  Takes half of this queue,
-  // rounded up, but no more than steal_max; returns the oldest and appends the
-  // others to `mine` in their order.  Null when there is nothing to take.
+  /// Any thread, which must be the owner of `mine`. Takes half of this queue,
+  /// rounded up, but no more than steal_max; returns the oldest and appends the
+  /// others to `mine` in their order. Null when there is nothing to take.
   Goroutine* steal_into(RunQueue& mine);
 
-  // Any thread; for others than the owner a moment's guess.
+  /// Any thread; for others than the owner a moment's guess.
   std::size_t size() const {
     const std::uint64_t head = head_.load(std::memory_order_acquire);
     return static_cast<std::size_t>(tail_.load(std::memory_order_acquire) - head);
   }
   bool empty() const { return size() == 0; }
 
-  // Owner only.  Calls f(Goroutine*) for each, oldest first, until none is left.
+  /// Owner only. Calls f(Goroutine*) for each, oldest first, until none is left.
   template <class F>
   void drain_to(F&& f) {
     while (Goroutine* goroutine = pop()) f(goroutine);

@@ -11,6 +11,7 @@
 #include <ringo/panic.hpp>
 
 #include "base/log.hpp"
+#include "runtime/blocking_pool.hpp"
 #include "runtime/external.hpp"
 #include "runtime/settings.hpp"
 
@@ -26,6 +27,9 @@ namespace {
 
 std::atomic<std::uint32_t> last_runtime_id{0};
 
+// How long the end of a runtime waits for calls of blocking() that run.
+constexpr std::chrono::seconds blocking_patience{5};
+
 [[noreturn]] void refuse_to_start(const std::string& why) {
   std::fflush(stdout);
   std::fprintf(stderr, "ringo: %s\n", why.c_str());
@@ -38,7 +42,8 @@ Runtime::Runtime(const Options& options, Environment* environment)
     : options_(resolve_options(options, environment != nullptr)),
       environment_(environment),
       id_(last_runtime_id.fetch_add(1, std::memory_order_relaxed) + 1),
-      kind_(options_.driver) {
+      kind_(options_.driver),
+      blocking_pool_(std::make_shared<BlockingPool>(blocking_threads())) {
   workers_.reserve(options_.workers);
   for (unsigned i = 0; i < options_.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
@@ -71,6 +76,8 @@ void Runtime::run(Task<> main_task) {
   end_worker(first);
   for (std::thread& thread : threads_) thread.join();
   release_resources();
+  // Only now: a call may have waited for this runtime, as in send_blocking().
+  blocking_pool_->join(blocking_patience);
   if (several) threaded_runtimes.fetch_sub(1, std::memory_order_seq_cst);
   if (give_up_) refuse_to_start(failure_.message);
 }
@@ -198,7 +205,10 @@ void Runtime::cancel_everything() noexcept {
 void Runtime::end_worker(Worker& worker) noexcept {
   // The last one to arrive closes the door to other threads; then nobody posts any more, and what
   // was posted is carried out though no goroutine will run.
-  meet_and([&] { unregister_runtime(*this); });
+  meet_and([&] {
+    unregister_runtime(*this);
+    blocking_pool_->close();
+  });
   worker.drain_inbox();
   meet_and([] {});
   // Cancels what is in flight and waits for its end. Sockets hear of it; nobody is resumed.

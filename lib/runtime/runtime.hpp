@@ -16,6 +16,8 @@
 
 namespace ringo::detail {
 
+class BlockingPool;
+
 /// Something the runtime must end before it is gone: an open socket, a thread that waits.
 class Resource {
  public:
@@ -72,6 +74,9 @@ class Runtime {
   void add_resource(Resource& resource);
   void remove_resource(Resource& resource) noexcept;
 
+  /// The threads of blocking().
+  BlockingPool& blocking_pool() const noexcept { return *blocking_pool_; }
+
   /// All workers have left their goroutines: cancel what waits. By one of them.
   void cancel_everything() noexcept;
   bool pause_wanted() const noexcept { return pause_.load(std::memory_order_seq_cst); }
@@ -116,6 +121,8 @@ class Runtime {
   bool failed_ = false;
   bool try_epoll_ = false;
   bool give_up_ = false;
+
+  std::shared_ptr<BlockingPool> blocking_pool_;
 
   std::mutex resources_mutex_;
   Resource* resources_ = nullptr;

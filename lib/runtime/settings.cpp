@@ -35,15 +35,15 @@ namespace {
   std::_Exit(2);
 }
 
-unsigned workers_from_environment() {
-  const char* text = std::getenv("RINGO_WORKERS");
+/// The number in that variable, 0 if it is not set.
+unsigned number_from_environment(const char* name, unsigned most) {
+  const char* text = std::getenv(name);
   if (text == nullptr || *text == '\0') return 0;
   unsigned value = 0;
   const char* end = text + std::strlen(text);
   auto [stop, error] = std::from_chars(text, end, value);
-  if (error != std::errc{} || stop != end || value == 0 || value > workers_max) {
-    refuse("RINGO_WORKERS=" + std::string(text) + ": not a number from 1 to " +
-           std::to_string(workers_max));
+  if (error != std::errc{} || stop != end || value == 0 || value > most) {
+    refuse(std::string(name) + "=" + text + ": not a number from 1 to " + std::to_string(most));
   }
   return value;
 }
@@ -95,6 +95,11 @@ unsigned usable_cores() {
   return cores < workers_max ? cores : workers_max;
 }
 
+unsigned blocking_threads() {
+  unsigned threads = number_from_environment("RINGO_BLOCKING_THREADS", blocking_threads_max);
+  return threads != 0 ? threads : blocking_threads_default;
+}
+
 Options resolve_options(const Options& options, bool simulated) {
   Options resolved = options;
   if (options.workers > workers_max) panic("Options::workers: at most 256");
@@ -103,7 +108,7 @@ Options resolve_options(const Options& options, bool simulated) {
     resolved.workers = 1;
     return resolved;
   }
-  if (resolved.workers == 0) resolved.workers = workers_from_environment();
+  if (resolved.workers == 0) resolved.workers = number_from_environment("RINGO_WORKERS", workers_max);
   if (resolved.workers == 0) resolved.workers = usable_cores();
   if (resolved.driver == DriverKind::automatic) resolved.driver = driver_from_environment();
   return resolved;

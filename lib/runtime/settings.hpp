@@ -8,11 +8,17 @@
 namespace ringo::detail {
 
 inline constexpr unsigned workers_max = 256;
+inline constexpr unsigned blocking_threads_max = 10'000;
+inline constexpr unsigned blocking_threads_default = 64;
 
 /// Fills in workers and driver. Throws Panic for impossible options; ends the process with status
 /// 2 and a message if RINGO_WORKERS or RINGO_DRIVER hold nonsense. A simulated environment has one
 /// worker and asks for no driver.
 Options resolve_options(const Options& options, bool simulated);
+
+/// How many threads blocking() may have: RINGO_BLOCKING_THREADS, or the default. Ends the process
+/// as above.
+unsigned blocking_threads();
 
 /// Cores this process may use: affinity mask, and the CPU quota of its cgroup rounded up.
 unsigned usable_cores();

@@ -1,19 +1,19 @@
 // The timers of one worker, ordered exactly and cheap by the million.
 //
 // Most timers are far away when they are set, and many are removed before they
-// are due (deadlines).  A heap would sort all of them.  Here a wheel sorts them
+// are due (deadlines). A heap would sort all of them. Here a wheel sorts them
 // coarsely, which takes no comparisons: a tick is 2^16 ns (65 us), level L has
-// 256 slots of 256^L ticks each.  Only those of the current
-// tick are sorted exactly, in a pairing heap.
+// 256 slots of 256^L ticks each. Only the timers of the current tick are sorted
+// exactly, in a pairing heap.
 //
 // Invariants:
-//  * base_ is a tick and only grows.  The heap holds the timers of ticks <= base_,
+//  * base_ is a tick and only grows. The heap holds the timers of ticks <= base_,
 //    the wheel those of ticks > base_; hence all in the heap come before all in
-//    the wheel.  Exactness rests on this alone: where base_ is matters for speed
+//    the wheel. Exactness rests on this alone: where base_ is matters for speed
 //    only.
 //  * A timer in the wheel lies in level L, slot d, if L is the highest base-256
 //    digit in which its tick differs from base_, and d is its digit there; d is
-//    larger than base_'s.  Hence the first used slot of the lowest used level
+//    larger than base_'s. Hence the first used slot of the lowest used level
 //    comes before all others.
 //  * base_ may grow to a tick before the start of the first used slot: no timer's
 //    place changes by that.
@@ -21,8 +21,10 @@
 //    when it has come and that matters.
 //
 // When the heap is empty and the first slot has begun, base_ moves to its start
-// and its timers move down ("a cascade"), to a lower level or to the heap.  A
-// timer of 1 s moves once to a lower level and once to the heap.
+// and its timers move down ("a cascade"), to a lower level or to the heap. A
+// timer of 1 s moves once to a lower level and once to the heap. What it costs
+// then is the cache miss on its node, for the node lies in a coroutine frame that
+// nobody touched for a second; hence the lists of a slot, see Lists.
 #pragma once
 
 #include <ringo/detail/timer_node.hpp>
@@ -33,8 +35,8 @@
 
 namespace ringo::detail {
 
-// Not thread safe: the worker's lock covers every call, next_deadline included.
-// No call allocates.  A queue that dies forgets the nodes in it.
+/// Not thread safe: the worker's lock covers every call, next_deadline included.
+/// No call allocates. A queue that dies forgets the nodes in it.
 class TimerQueue {
  public:
   static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
@@ -43,21 +45,21 @@ class TimerQueue {
   TimerQueue(const TimerQueue&) = delete;
   TimerQueue& operator=(const TimerQueue&) = delete;
 
-  // Inserts a node that is in no queue.  `now` is a recent reading of the clock
-  // and matters for speed only; node.when may be before it.
+  /// Inserts a node that is in no queue. `now` is a recent reading of the clock
+  /// and matters for speed only; node.when may be before it.
   void insert(TimerNode& node, std::int64_t now);
 
-  // Takes the node out if it is in this queue; whether it was.
+  /// Takes the node out if it is in this queue; whether it was.
   bool remove(TimerNode& node);
 
-  // Takes out and returns the earliest node with when <= now, the first inserted
-  // among equals; null if there is none.
+  /// Takes out and returns the earliest node with when <= now, the first inserted
+  /// among equals; null if there is none.
   TimerNode* pop_due(std::int64_t now);
 
-  // When pop_due may next have something, `never` if the queue is empty.  Not
-  // later than the earliest timer.  Earlier only when that one has many others
-  // near it; the call of pop_due at that time makes progress.  After pop_due(now)
-  // returned null it is after now.
+  /// When pop_due may next have something, `never` if the queue is empty. Not
+  /// later than the earliest timer. Earlier only when that one has many others
+  /// near it; the call of pop_due at that time makes progress. After pop_due(now)
+  /// returned null it is after now.
   std::int64_t next_deadline() const;
 
   std::size_t size() const { return size_; }
@@ -96,8 +98,7 @@ class TimerQueue {
   static bool before(const TimerNode& a, const TimerNode& b);
   static TimerNode* meld(TimerNode* a, TimerNode* b);
   static TimerNode* meld_list(TimerNode* first);
-  void heap_insert(TimerNode& node);
-  void heap_add(TimerNode* list);
+  void heap_insert(TimerNode& tree);
 
   std::int64_t base_ = 0;
   std::int64_t wheel_start_ = never;
@@ -110,7 +111,7 @@ class TimerQueue {
   std::size_t size_ = 0;
 
   // Slot d of level L has position 256 L + d, so the first used position is the
-  // first slot.  Bit p % 64 of used_[p / 64]: slot p has timers.  Bit w of
+  // first slot. Bit p % 64 of used_[p / 64]: slot p has timers. Bit w of
   // used_words_: used_[w] is not 0.
   std::uint32_t used_words_ = 0;
   std::uint64_t used_[word_count] = {};

@@ -27,7 +27,9 @@ ChannelCore* ChannelCore::make(std::ptrdiff_t capacity, const ElementOps& ops) {
   try {
     memory = frame_allocate(sizeof(ChannelCore) + count * ops.size);
   } catch (const std::bad_alloc&) { panic("makechan: size out of range"); }
-  return ::new (memory) ChannelCore(count, ops);
+  auto* core = ::new (memory) ChannelCore(count, ops);
+  core->runtime_id_.store(current_runtime_id(), std::memory_order_relaxed);
+  return core;
 }
 
 void ChannelCore::retain() noexcept { add_reference(references_); }
@@ -44,16 +46,19 @@ void ChannelCore::release() noexcept {
 }
 
 void ChannelCore::bind(std::uint32_t runtime_id) {
-  if (runtime_id == 0) return;
-  if (runtime_id_ != 0) {
-    if (runtime_is_alive(runtime_id_)) {
+  SpinGuard guard(lock_);
+  std::uint32_t bound = runtime_id_.load(std::memory_order_relaxed);
+  if (bound == runtime_id) return;
+  if (bound != 0) {
+    // A thread outside (0) comes here only if `bound` does not live, see call_on_runtime().
+    if (runtime_id != 0 && runtime_is_alive(bound)) {
       panic("channel is in use by another runtime: a channel belongs to one ringo::run");
     }
     // Whoever waited here in the runtime before was abandoned with it.
     senders_.forget();
     receivers_.forget();
   }
-  runtime_id_ = runtime_id;
+  runtime_id_.store(runtime_id, std::memory_order_relaxed);
 }
 
 bool ChannelCore::send_locked(void* value, bool& ok, WaitNode*& partner) noexcept {
@@ -135,7 +140,7 @@ void ChannelCore::close_here(bool& already_closed) noexcept {
 bool ChannelCore::try_send(void* value) {
   bool took = false;
   bool ok = false;
-  with_runtime_of(runtime_id_, [&] {
+  with_runtime_of(runtime_id_.load(std::memory_order_relaxed), [&] {
     check_runtime(current_runtime_id());
     WaitNode* partner = nullptr;
     {
@@ -151,7 +156,7 @@ bool ChannelCore::try_send(void* value) {
 ChannelCore::TryReceive ChannelCore::try_receive(void* slot) {
   bool took = false;
   bool ok = false;
-  with_runtime_of(runtime_id_, [&] {
+  with_runtime_of(runtime_id_.load(std::memory_order_relaxed), [&] {
     check_runtime(current_runtime_id());
     WaitNode* partner = nullptr;
     {
@@ -166,7 +171,7 @@ ChannelCore::TryReceive ChannelCore::try_receive(void* slot) {
 
 void ChannelCore::close() {
   bool already_closed = false;
-  with_runtime_of(runtime_id_, [&] {
+  with_runtime_of(runtime_id_.load(std::memory_order_relaxed), [&] {
     check_runtime(current_runtime_id());
     close_here(already_closed);
   });

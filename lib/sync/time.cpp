@@ -6,6 +6,7 @@
 #include <ringo/panic.hpp>
 
 #include "base/reference_count.hpp"
+#include "runtime/external.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/worker.hpp"
 
@@ -90,19 +91,23 @@ class TimerState final : private TimerNode, private Resource {
 
   bool set(std::int64_t due) noexcept {
     bool was_pending = false;
+    bool dropped = false;
     {
       SpinGuard guard(lock_);
+      forget_ended_runtime();
       was_pending = due_ != never;
       due_ = due;
       rearm();
+      dropped = action_ != nullptr && !keep(due != never);
     }
-    if (action_ != nullptr) keep_while_pending(was_pending, due != never);
+    if (dropped) release();
     return was_pending;
   }
 
   bool set_period(std::int64_t period) noexcept {
     std::int64_t now = clock_now();
     SpinGuard guard(lock_);
+    forget_ended_runtime();
     bool was_pending = due_ != never;
     period_ = period;
     due_ = period > never - now ? never : now + period;
@@ -128,6 +133,7 @@ class TimerState final : private TimerNode, private Resource {
       take_locked(due);
       return Enlist::taken;
     }
+    forget_ended_runtime();
     waiters_.push_back(node);
     rearm();
     return Enlist::waiting;
@@ -143,8 +149,8 @@ class TimerState final : private TimerNode, private Resource {
   void run_when_due(std::unique_ptr<TimerAction> action, std::source_location site) {
     action_ = std::move(action);
     site_ = site;
-    keep_while_pending(false, due_ != never);
     SpinGuard guard(lock_);
+    keep(due_ != never);
     rearm();
   }
 
@@ -163,23 +169,32 @@ class TimerState final : private TimerNode, private Resource {
   void rearm() noexcept {
     if (due_ == never || (waiters_.empty() && action_ == nullptr)) return disarm();
     if (armed_) {
-      if (when <= due_) return;                // it fires earlier, and then arms itself again
-      if (!queue_->remove(*this)) return;      // it is firing, the same
+      if (when <= due_) return;            // it fires earlier, and then arms itself again
+      if (!queue_->remove(*this)) return;  // it is firing, the same
     }
     Worker& worker = *Worker::current();
     queue_ = &worker.timers;
+    queue_runtime_ = worker.runtime().id();
     when = due_;
-    TimerNode::claim = &TimerState::keep;
+    TimerNode::claim = &TimerState::hold;
     TimerNode::fire = &TimerState::expired;
     armed_ = true;
     queue_->insert(*this, worker.coarse_now());
   }
 
   void disarm() noexcept {
-    if (armed_ && queue_->remove(*this)) armed_ = false;
+    if (!armed_) return;
+    if (queue_->remove(*this)) armed_ = false;
   }
 
-  static bool keep(TimerNode* node) noexcept {
+  /// A timer may outlive the runtime in whose queue the goroutines it abandoned had left it.
+  void forget_ended_runtime() noexcept {
+    if (!armed_ || queue_runtime_ == current_runtime_id()) return;
+    armed_ = false;
+    waiters_.forget();
+  }
+
+  static bool hold(TimerNode* node) noexcept {
     static_cast<TimerState*>(node)->retain();
     return true;
   }
@@ -193,6 +208,7 @@ class TimerState final : private TimerNode, private Resource {
   void deliver() noexcept {
     WakeList wake;
     bool run = false;
+    bool dropped = false;
     {
       SpinGuard guard(lock_);
       armed_ = false;
@@ -200,6 +216,7 @@ class TimerState final : private TimerNode, private Resource {
         if (action_ != nullptr) {
           due_ = never;
           run = true;
+          dropped = !keep(false);
         } else if (WaitNode* waiter = waiters_.pop_claimed()) {
           take_locked(*static_cast<std::int64_t*>(waiter->slot));
           wake.push(*waiter);
@@ -209,6 +226,7 @@ class TimerState final : private TimerNode, private Resource {
     }
     wake.complete_all();
     if (run) start_action();
+    if (dropped) release();
   }
 
   struct Reference {
@@ -224,29 +242,38 @@ class TimerState final : private TimerNode, private Resource {
     Reference self(this);
     auto body = [self = std::move(self)]() -> Task<> { co_await self.state->action_->run(); };
     SpawnAccess::go(-1, site_, std::move(body));
-    keep_while_pending(true, false);
   }
 
-  /// A pending function keeps its timer alive though nobody may hold a handle.
-  void keep_while_pending(bool was, bool is) noexcept {
-    if (is && !was) {
+  /// A pending function keeps its timer alive though nobody may hold a handle, to the end of the
+  /// runtime at most. Under lock_. False: the caller has a reference to release after unlocking.
+  bool keep(bool pending) noexcept {
+    if (pending == kept_) return true;
+    kept_ = pending;
+    if (pending) {
       retain();
       runtime_ = current_runtime();
       runtime_->add_resource(*this);
-    } else if (was && !is) {
-      runtime_->remove_resource(*this);
-      release();
+      return true;
     }
+    runtime_->remove_resource(*this);
+    return false;
   }
-  void runtime_ended() noexcept override { release(); }
+  void runtime_ended() noexcept override {
+    armed_ = false;
+    kept_ = false;
+    due_ = never;
+    release();
+  }
 
   std::atomic<std::uint32_t> references_{1};
   SpinLock lock_;
   bool armed_ = false;  // in queue_, or popped from it and about to fire
+  bool kept_ = false;   // a function is pending
   std::int64_t due_;
   std::int64_t period_;
   WaitQueue waiters_;
   WorkerTimers* queue_ = nullptr;
+  std::uint32_t queue_runtime_ = 0;
   std::unique_ptr<TimerAction> action_;
   std::source_location site_;
   Runtime* runtime_ = nullptr;

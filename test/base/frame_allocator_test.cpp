@@ -56,7 +56,8 @@ void* const before_main = frame_allocate(200);
 TEST_CASE("frames of every size are aligned, disjoint and usable to the last byte") {
   const auto live = frame_stats().live;
   std::vector<Filled> frames;
-  for (std::size_t size = 1; size <= 5000; ++size) frames.emplace_back(size, static_cast<unsigned char>(size * 7));
+  for (std::size_t size = 1; size <= 5000; ++size)
+    frames.emplace_back(size, static_cast<unsigned char>(size * 7));
   CHECK(frame_stats().live == live + 5000);
   bool aligned = true;
   bool intact = true;
@@ -261,7 +262,8 @@ TEST_CASE("threads that allocate, exchange and free frames never see each other'
     for (int i = 0; i < rounds; ++i) {
       const auto dice = static_cast<unsigned>(random());
       if (mine.size() < 200 && dice % 8 < 5) {
-        mine.emplace_back(32 + random() % (dice % 64 == 0 ? 6000 : 400), static_cast<unsigned char>(random()));
+        mine.emplace_back(32 + random() % (dice % 64 == 0 ? 6000 : 400),
+                          static_cast<unsigned char>(random()));
       } else if (!mine.empty() && dice % 8 < 7) {
         std::swap(mine[random() % mine.size()], mine.back());
         check_and_free(mine.back());

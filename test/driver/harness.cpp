@@ -127,8 +127,7 @@ void run_until(Driver& driver, const std::function<bool()>& done) {
 }
 
 void run_idle(Driver& driver) {
-  while (driver.poll(0) != 0) {
-  }
+  while (driver.poll(0) != 0) {}
 }
 
 std::unique_ptr<Driver> make_uring(const UringOptions& options) {

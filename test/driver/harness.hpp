@@ -84,9 +84,9 @@ class Source : public IoSource {
   int calls[2] = {0, 0};
   int error[2] = {-1, -1};
   std::string received;
-  int arrivals = 0;      // on_received() with bytes
-  int ends = 0;          // on_received() with more == false
-  int end_error = -1;    // of the last one
+  int arrivals = 0;    // on_received() with bytes
+  int ends = 0;        // on_received() with more == false
+  int end_error = -1;  // of the last one
   std::vector<ReceivedBuffer> held;
 
   // What to do about it.

@@ -86,8 +86,7 @@ TEST_CASE("both directions are independent") {
     Pair pair = unix_pair();
     Source source(pair.a);
     const std::string filling = pattern(64 * 1024);
-    while (feed(pair.a, filling) == filling.size()) {
-    }
+    while (feed(pair.a, filling) == filling.size()) {}
     driver.want(source, Direction::in);
     driver.want(source, Direction::out);
     run_idle(driver);

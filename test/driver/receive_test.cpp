@@ -213,8 +213,7 @@ TEST_CASE("a want and a receive of one source do not disturb each other") {
   driver->receive(source);
   driver->want(source, Direction::out);
   run_until(*driver, [&] { return source.calls[1] == 1; });
-  while (feed(pair.a, pattern(65536)) == 65536) {
-  }
+  while (feed(pair.a, pattern(65536)) == 65536) {}
   driver->want(source, Direction::out);
   stream(*driver, pair.b, source, pattern(100'000));
   CHECK(source.calls[1] == 1);

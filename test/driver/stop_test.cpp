@@ -10,8 +10,7 @@ namespace {
 TEST_CASE("stop() answers each want once, with ECANCELED, from poll()") {
   on_each_driver([](Driver& driver) {
     Pair pair = unix_pair();
-    while (feed(pair.a, pattern(65536)) == 65536) {
-    }
+    while (feed(pair.a, pattern(65536)) == 65536) {}
     for (const bool polled_before : {false, true}) {
       CAPTURE(polled_before);
       Source source(pair.a);
@@ -192,8 +191,9 @@ TEST_CASE("a source may die with the release() that follows its last callback") 
       if (round % 2 == 0) feed(pair.b, "x");
       if (round % 3 == 0) driver.poll(0);
       driver.stop(*source);
+      const bool outstanding = source->in_flight != 0;
       source->release();
-      CHECK(alive == 1);
+      CHECK(alive == (outstanding ? 1 : 0));
       run_until(driver, [&] { return driver.in_flight() == 0; });
       CHECK(alive == 0);
     }
@@ -267,13 +267,12 @@ TEST_CASE("a driver destroyed with operations in flight ends them with ECANCELED
       driver->want(source, Direction::in);
       if (receives) driver->receive(source);
       // Requests made while it is destroyed are dropped, and do not hold it up.
-      source.when_ready = [&source, &driver](Direction direction, int) {
-        if (source.driver != nullptr) source.driver->want(source, direction);
-        static_cast<void>(driver);
+      source.when_ready = [&source](Direction direction, int) {
+        source.driver->want(source, direction);
       };
       if (i == 150) driver->poll(0);
     }
-    Clock::time_point before = Clock::now();
+    const auto before = Clock::now();
     driver.reset();
     CHECK(Clock::now() - before < 900ms);
     for (auto& source : sources) {

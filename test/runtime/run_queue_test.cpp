@@ -15,7 +15,7 @@ using ringo::detail::RunQueue;
 
 namespace {
 
-// What stands in for a goroutine: the queue never looks inside.  `payload` is
+// What stands in for a goroutine: the queue never looks inside. `payload` is
 // plain memory, so that ThreadSanitizer notices a missing release or acquire.
 struct Item {
   long payload = 0;
@@ -65,7 +65,8 @@ TEST_CASE("a run queue keeps its order while it grows and wraps around") {
     };
     while (popped < total) {
       // Bursts of any size up to the largest, and from time to time to the end.
-      for (auto n = random() % (2u << random() % 14); n > 0 && pushed < total; --n) queue.push(items[pushed++]);
+      for (auto n = random() % (2u << random() % 14); n > 0 && pushed < total; --n)
+        queue.push(items[pushed++]);
       for (auto n = random() % (2u << random() % 14); n > 0; --n) pop();
       if (random() % 8 == 0)
         while (popped < pushed) pop();
@@ -148,9 +149,10 @@ namespace {
 
 enum class Victims { anyone, predecessor };
 
-// One producer with thieves that steal from it and from each other.  Every item
+// One producer with thieves that steal from it and from each other. Every item
 // must be seen once, with its payload.
-void stress(std::size_t total, unsigned thieves, unsigned largest_burst, Victims victims = Victims::anyone) {
+void stress(std::size_t total, unsigned thieves, unsigned largest_burst,
+            Victims victims = Victims::anyone) {
   Items items(total);
   std::vector<std::unique_ptr<RunQueue>> queues;
   for (unsigned i = 0; i <= thieves; ++i) queues.push_back(std::make_unique<RunQueue>());

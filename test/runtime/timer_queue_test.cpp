@@ -40,8 +40,9 @@ TEST_CASE("an empty queue has no deadline and nothing due") {
 }
 
 TEST_CASE("a timer is due at its nanosecond and not before") {
-  for (std::int64_t delay : {std::int64_t{0}, std::int64_t{1}, 50 * us, 65'536L, 65'537L, ms, 17 * ms, 300 * ms, second,
-                             60 * second, 3'600 * second, year, 200 * year}) {
+  for (std::int64_t delay :
+       {std::int64_t{0}, std::int64_t{1}, 50 * us, 65'536L, 65'537L, ms, 17 * ms, 300 * ms, second,
+        60 * second, 3'600 * second, year, 200 * year}) {
     CAPTURE(delay);
     TimerQueue queue;
     TimerNode node = at(start + delay);
@@ -192,7 +193,7 @@ TEST_CASE("a deadline that was only a slot's start does not outlive the slot's t
 
 namespace {
 
-// The queue beside an obviously right one.  A multimap keeps equal keys in the
+// The queue beside an obviously right one. A multimap keeps equal keys in the
 // order of insertion.
 struct Pair {
   TimerQueue queue;
@@ -211,22 +212,33 @@ struct Pair {
     }
   }
 
-  std::int64_t below(std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)); }
+  std::int64_t below(std::int64_t n) {
+    return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
+  }
 
   // Anything from nothing to centuries, with a liking for the borders of slots.
   std::int64_t when() {
     switch (below(8)) {
-      case 0: return now - below(100 * ms);
-      case 1: return now + below(200 * us);
-      case 2: return now + below(2 * second);
-      case 3: return now + below(std::int64_t{1} << (1 + below(61)));
+      case 0:
+        return now - below(100 * ms);
+      case 1:
+        return now + below(200 * us);
+      case 2:
+        return now + below(2 * second);
+      case 3:
+        return now + below(std::int64_t{1} << (1 + below(61)));
       case 4: {  // a border of some level, or beside it
         const int bits = 16 + 8 * static_cast<int>(below(5));
         return (((now >> bits) + below(4)) << bits) + below(3) - 1;
       }
-      case 5: return model.empty() ? now : std::next(model.begin(), below(std::min<std::int64_t>(20, size())))->first;
-      case 6: return never - 1 - below(3);
-      default: return now + ms * (1 + below(20));  // many at one instant
+      case 5:
+        return model.empty()
+                   ? now
+                   : std::next(model.begin(), below(std::min<std::int64_t>(20, size())))->first;
+      case 6:
+        return never - 1 - below(3);
+      default:
+        return now + ms * (1 + below(20));  // many at one instant
     }
   }
 
@@ -234,7 +246,8 @@ struct Pair {
 
   void insert() {
     if (idle.empty()) return;
-    std::swap(idle[static_cast<std::size_t>(below(static_cast<std::int64_t>(idle.size())))], idle.back());
+    std::swap(idle[static_cast<std::size_t>(below(static_cast<std::int64_t>(idle.size())))],
+              idle.back());
     TimerNode* node = idle.back();
     idle.pop_back();
     node->when = when();
@@ -245,7 +258,8 @@ struct Pair {
   }
 
   void remove() {
-    TimerNode* node = nodes[static_cast<std::size_t>(below(static_cast<std::int64_t>(nodes.size())))].get();
+    TimerNode* node =
+        nodes[static_cast<std::size_t>(below(static_cast<std::int64_t>(nodes.size())))].get();
     auto [first, last] = model.equal_range(node->when);
     while (first != last && first->second != node) ++first;
     const bool queued = first != last;
@@ -259,12 +273,24 @@ struct Pair {
   void advance() {
     std::int64_t step = 0;
     switch (below(6)) {
-      case 0: step = below(100); break;
-      case 1: step = below(200 * us); break;
-      case 2: step = below(50 * ms); break;
-      case 3: step = below(5 * second); break;
-      case 4: step = std::max<std::int64_t>(0, queue.next_deadline() - now); break;
-      default: step = below(40) == 0 ? below(year) : below(ms); break;
+      case 0:
+        step = below(100);
+        break;
+      case 1:
+        step = below(200 * us);
+        break;
+      case 2:
+        step = below(50 * ms);
+        break;
+      case 3:
+        step = below(5 * second);
+        break;
+      case 4:
+        step = std::max<std::int64_t>(0, queue.next_deadline() - now);
+        break;
+      default:
+        step = below(40) == 0 ? below(year) : below(ms);
+        break;
     }
     if (step < 3 * year) now += step;  // never - 1 stays in the future
     const bool all = below(4) != 0;    // a worker may stop in the middle

@@ -88,10 +88,9 @@ class ChannelCore {
   bool receive_locked(void* slot, bool& ok, WaitNode*& partner) noexcept;
 
   void close_here(bool& already_closed) noexcept;
-  // The channel belongs to the first runtime that uses it; throws Panic if that one lives and is
-  // another one.
+  // The channel belongs to the runtime that uses it; throws Panic if another one does and lives.
   void check_runtime(std::uint32_t runtime_id) {
-    if (runtime_id_ != runtime_id) [[unlikely]]
+    if (runtime_id_.load(std::memory_order_relaxed) != runtime_id) [[unlikely]]
       bind(runtime_id);
   }
   void bind(std::uint32_t runtime_id);
@@ -99,7 +98,7 @@ class ChannelCore {
   std::atomic<std::uint32_t> references_{1};
   SpinLock lock_;
   bool closed_ = false;
-  std::uint32_t runtime_id_ = 0;  // written once per runtime, before others can know the channel
+  std::atomic<std::uint32_t> runtime_id_{0};
   std::size_t capacity_;
   std::atomic<std::size_t> count_{0};
   std::size_t head_ = 0;
