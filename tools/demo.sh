@@ -27,7 +27,7 @@ build=$root/build
 
 install_packages "${build_packages[@]}" gnuplot-nox
 build_in "$build" -- samples/tour/select_timeout samples/servers/echo_server \
-  bench/net/echo_load bench/net/epoll_echo bench/net/uring_echo || die 'the build failed'
+  bench/net/echo_load bench/net/epoll_echo || die 'the build failed'
 
 printf '\n==> a select with a timeout (samples/tour/select_timeout.cpp)\n'
 "$build/samples/tour/select_timeout"
@@ -40,6 +40,7 @@ cat "$build/report/echo.md"
 cat <<END
 
 The chart: $build/report/echo.svg
+
 To read next:
   README.md                     a first program, and what Go's words are in ringo
   samples/tour/README.md        fifty programs from Go tutorials

@@ -1,12 +1,11 @@
 // A raw io_uring echo server, without ringo: what the kernel can do, and where the figures come
 // from that ringo's driver is built on. The flags select the ways there are to receive, to answer
-// and to wait; the defaults are the best of them (bench/net/README.md has the comparison).
+// and to wait; the defaults are the best of them (README.md beside this file has the comparison).
 //
-// Receiving. "multishot" and "oneshot" take buffers from one ring of provided buffers, which the
-// kernel fills when bytes have come, so an idle connection holds none. "oneshot" is armed again
-// after each answer and asks the kernel to wait first (POLL_FIRST), as it is almost never ready
-// at once; "eager" is the same without that. "private" gives each connection a buffer of its own.
-// "poll" only asks for readiness and calls recv(2) itself.
+// Receiving. Buffers come from one ring of provided buffers, which the kernel fills when bytes
+// have come, so an idle connection holds none. "multishot" is armed once; "oneshot" again after
+// each arrival, and asks the kernel to wait first (POLL_FIRST), as there is hardly ever something
+// at once; "eager" is the same without that.
 //
 // Answering. Received buffers wait in a queue of their connection until they are sent and go back
 // to the kernel then, so nothing is ever copied or allocated. When all completions of a turn have
@@ -24,7 +23,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,11 +35,11 @@ using bench::die;
 struct Settings {
   long port = 0;
   std::string receive = "multishot";
-  std::string send = "direct";
+  std::string send = "ring";
   std::string wait = "liburing";
   long wait_nr = 1;
-  long buffers = 512;
-  long buffer_size = 4096;
+  long buffers = 256;
+  long buffer_size = 32 << 10;
 };
 
 constexpr std::uint16_t group = 0;
@@ -92,7 +91,7 @@ class BufferRing {
  private:
   static void* map(std::size_t bytes) {
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) die("mmap");
     return memory;
   }
@@ -107,7 +106,7 @@ class BufferRing {
 
 struct Connection {
   bool open = false;
-  bool receiving = false;   // a receive (or poll) is armed
+  bool receiving = false;   // a receive is armed
   bool sending = false;     // a send operation is in flight
   bool ended = false;       // nothing will be received any more
   bool starved = false;     // on the list of those that wait for buffers
@@ -126,8 +125,6 @@ class Server {
   explicit Server(const Settings& s)
       : multishot_(s.receive == "multishot"),
         poll_first_(s.receive == "oneshot"),
-        private_(s.receive == "private"),
-        poll_(s.receive == "poll"),
         direct_(s.send == "direct"),
         raw_wait_(s.wait == "raw"),
         wait_nr_(static_cast<unsigned>(s.wait_nr)),
@@ -143,18 +140,10 @@ class Server {
     error = io_uring_register_ring_fd(&ring_);
     if (error < 0) die("io_uring_register_ring_fd", -error);
 
-    std::uint32_t buffers = static_cast<std::uint32_t>(s.buffers);
-    if (private_) {
-      // A buffer's number is its connection's descriptor. Untouched pages cost nothing.
-      buffers = static_cast<std::uint32_t>(connections_.size());
-      own_buffers_.reset(new std::byte[connections_.size() * static_cast<std::size_t>(s.buffer_size)]);
-    } else {
-      ring_buffers_ = std::make_unique<BufferRing>(ring_, s.buffers, s.buffer_size);
-    }
-    buffer_size_ = static_cast<std::uint32_t>(s.buffer_size);
-    next_.assign(buffers, none);
-    filled_.resize(buffers);
-    sent_.resize(buffers);
+    buffers_.emplace(ring_, s.buffers, s.buffer_size);
+    next_.assign(static_cast<std::size_t>(s.buffers), none);
+    filled_.resize(static_cast<std::size_t>(s.buffers));
+    sent_.resize(static_cast<std::size_t>(s.buffers));
 
     listener_ = bench::listen_on_loopback(s.port, 0);
     arm_accept();
@@ -179,10 +168,8 @@ class Server {
         answer(fd);
       }
       unanswered_.clear();
-      if (ring_buffers_) {
-        ring_buffers_->publish();
-        feed_starved();
-      }
+      buffers_->publish();
+      feed_starved();
     }
     io_uring_queue_exit(&ring_);
   }
@@ -270,21 +257,14 @@ class Server {
 
   void arm_receive(int fd) {
     io_uring_sqe* sqe = next_sqe();
-    if (poll_) {
-      io_uring_prep_poll_multishot(sqe, fd, POLLIN | POLLRDHUP);
-    } else if (private_) {
-      io_uring_prep_recv(sqe, fd, buffer(static_cast<std::uint32_t>(fd)), buffer_size_, 0);
-      sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    if (multishot_) {
+      io_uring_prep_recv_multishot(sqe, fd, nullptr, 0, 0);
     } else {
-      if (multishot_) {
-        io_uring_prep_recv_multishot(sqe, fd, nullptr, 0, 0);
-      } else {
-        io_uring_prep_recv(sqe, fd, nullptr, buffer_size_, 0);
-        if (poll_first_) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-      }
-      sqe->flags |= IOSQE_BUFFER_SELECT;
-      sqe->buf_group = group;
+      io_uring_prep_recv(sqe, fd, nullptr, buffers_->size(), 0);
+      if (poll_first_) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     }
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = group;
     io_uring_sqe_set_data64(sqe, tag(Kind::receive, fd));
     at(fd).receiving = true;
   }
@@ -292,22 +272,14 @@ class Server {
   void received(int fd, const io_uring_cqe& cqe) {
     Connection& c = at(fd);
     c.receiving = (cqe.flags & IORING_CQE_F_MORE) != 0;
-    if (poll_) {
-      readable(fd, cqe);
-      return;
-    }
     if (cqe.res > 0) {
-      std::uint32_t id = static_cast<std::uint32_t>(fd);
-      if (!private_) {
-        id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
-        ring_buffers_->taken();
-      }
-      queue(c, id, static_cast<std::uint32_t>(cqe.res));
+      buffers_->taken();
+      queue(c, cqe.flags >> IORING_CQE_BUFFER_SHIFT, static_cast<std::uint32_t>(cqe.res));
       if (!c.unanswered) {
         c.unanswered = true;
         unanswered_.push_back(fd);
       }
-      if (!c.receiving && !c.ended && !private_) arm_receive(fd);
+      if (!c.receiving && !c.ended) arm_receive(fd);
       return;
     }
     if (cqe.res == -ENOBUFS) {
@@ -322,34 +294,6 @@ class Server {
     close_if_done(fd);
   }
 
-  // The "poll" way: as on epoll, edge-triggered, with one buffer of the ring at a time.
-  void readable(int fd, const io_uring_cqe& cqe) {
-    Connection& c = at(fd);
-    const bool end = cqe.res < 0 || (cqe.res & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
-    while (!c.ended && c.first == none) {
-      const ssize_t got = recv(fd, scratch_, buffer_size_, MSG_DONTWAIT);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0 && errno == EAGAIN) break;
-      if (got <= 0) {
-        c.ended = true;
-        break;
-      }
-      const ssize_t sent = send(fd, scratch_, static_cast<std::size_t>(got), MSG_NOSIGNAL);
-      if (sent != got) c.ended = true;
-      if (got < static_cast<ssize_t>(buffer_size_) && !end) break;
-    }
-    if (c.ended && c.receiving) {
-      shutdown(fd, SHUT_RDWR);
-      io_uring_sqe* sqe = next_sqe();
-      io_uring_prep_cancel64(sqe, tag(Kind::receive, fd), 0);
-      sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-      io_uring_sqe_set_data64(sqe, tag(Kind::send, -1));
-      return;
-    }
-    if (!c.ended && !c.receiving) arm_receive(fd);
-    close_if_done(fd);
-  }
-
   void starve(int fd) {
     if (at(fd).starved) return;
     at(fd).starved = true;
@@ -358,7 +302,7 @@ class Server {
 
   // Arming at once what has run out of buffers would only fail again.
   void feed_starved() {
-    if (starved_.empty() || !ring_buffers_->plenty()) return;
+    if (starved_.empty() || !buffers_->plenty()) return;
     for (const int fd : std::exchange(starved_, {})) {
       Connection& c = at(fd);
       c.starved = false;
@@ -372,10 +316,6 @@ class Server {
 
   // --- answering ------------------------------------------------------------------------------
 
-  std::byte* buffer(std::uint32_t id) {
-    return private_ ? own_buffers_.get() + std::size_t{id} * buffer_size_ : ring_buffers_->data(id);
-  }
-
   void queue(Connection& c, std::uint32_t id, std::uint32_t size) {
     filled_[id] = size;
     sent_[id] = 0;
@@ -387,7 +327,7 @@ class Server {
   void dequeue(Connection& c) {
     const std::uint32_t id = c.first;
     c.first = next_[id];
-    if (!private_) ring_buffers_->give_back(id);
+    buffers_->give_back(id);
   }
 
   void answer(int fd) {
@@ -396,7 +336,11 @@ class Server {
     while (c.first != none) {
       const msghdr& message = gather(c);
       if (direct_) {
-        const ssize_t result = ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t result =
+            message.msg_iovlen == 1
+                ? ::send(fd, message.msg_iov->iov_base, message.msg_iov->iov_len,
+                         MSG_DONTWAIT | MSG_NOSIGNAL)
+                : ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (result < 0 && errno != EAGAIN && errno != EINTR) {
           broken(fd);
           return;
@@ -418,7 +362,6 @@ class Server {
       c.sending = true;
       return;
     }
-    if (private_ && !c.ended && !c.receiving) arm_receive(fd);
     close_if_done(fd);
   }
 
@@ -429,7 +372,7 @@ class Server {
     Message& message = messages_[next_message_++ % messages_.size()];
     std::size_t count = 0;
     for (std::uint32_t id = c.first; id != none && count < message.parts.size(); id = next_[id]) {
-      message.parts[count++] = {buffer(id) + sent_[id], filled_[id] - sent_[id]};
+      message.parts[count++] = {buffers_->data(id) + sent_[id], filled_[id] - sent_[id]};
     }
     message.header.msg_iov = message.parts.data();
     message.header.msg_iovlen = count;
@@ -449,7 +392,6 @@ class Server {
   }
 
   void sent(int fd, int result) {
-    if (fd < 0) return;  // a cancel that found nothing
     Connection& c = at(fd);
     c.sending = false;
     if (result < 0 && result != -EINTR && result != -EAGAIN) {
@@ -483,8 +425,6 @@ class Server {
 
   const bool multishot_;
   const bool poll_first_;
-  const bool private_;
-  const bool poll_;
   const bool direct_;
   const bool raw_wait_;
   const unsigned wait_nr_;
@@ -498,10 +438,7 @@ class Server {
   std::vector<int> unanswered_;
   std::vector<Message> messages_ = std::vector<Message>(2 * submission_entries);
   std::size_t next_message_ = 0;
-  std::unique_ptr<BufferRing> ring_buffers_;
-  std::unique_ptr<std::byte[]> own_buffers_;
-  std::uint32_t buffer_size_ = 0;
-  std::byte scratch_[65536];
+  std::optional<BufferRing> buffers_;
   // By buffer: the next one in its connection's queue, bytes in it, bytes of them sent.
   std::vector<std::uint32_t> next_;
   std::vector<std::uint32_t> filled_;
@@ -514,7 +451,7 @@ int main(int argc, char** argv) {
   Settings s;
   bench::Options options("A TCP echo server on io_uring, one thread, without ringo.");
   options.number("--port", s.port, 0, 65535, "listen there; 0: a free one, which is printed");
-  options.choice("--receive", s.receive, {"multishot", "oneshot", "eager", "private", "poll"},
+  options.choice("--receive", s.receive, {"multishot", "oneshot", "eager"},
                  "how to receive");
   options.choice("--send", s.send, {"direct", "ring"}, "how to answer");
   options.choice("--wait", s.wait, {"liburing", "raw"}, "how to call io_uring_enter");
@@ -523,7 +460,6 @@ int main(int argc, char** argv) {
   options.number("--buffer-size", s.buffer_size, 64, 65536, "bytes in each");
   options.parse(argc, argv);
   if ((s.buffers & (s.buffers - 1)) != 0) options.fail("--buffers wants a power of two");
-  const auto server = std::make_unique<Server>(s);
-  server->run();
+  Server(s).run();
   return 0;
 }

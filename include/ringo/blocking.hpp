@@ -4,9 +4,11 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -93,21 +95,30 @@ class BlockingInvocation final : public BlockingOutcome<R> {
       : closure_(std::in_place, std::forward<G>(f), std::forward<Given>(args)...) {}
 
  private:
+  using Held = Closure<F, Args...>;
+
   void invoke() noexcept override {
     try {
       if constexpr (std::is_void_v<R>) {
-        closure_->call();
+        call();
       } else if constexpr (std::is_reference_v<R>) {
-        R result = closure_->call();
+        R result = call();
         this->value_ = std::addressof(result);
       } else {
-        this->value_.emplace(closure_->call());
+        this->value_.emplace(call());
       }
     } catch (...) { this->error_ = std::current_exception(); }
     closure_.reset();
   }
+  R call() {
+    return std::apply(
+        [this](Args&... stored) -> R {
+          return std::invoke(std::move(closure_->f), Held::unwrap(stored)...);
+        },
+        closure_->args);
+  }
 
-  std::optional<Closure<F, Args...>> closure_;
+  std::optional<Held> closure_;
 };
 
 template <class R>

@@ -6,7 +6,7 @@
 #include <ringo/panic.hpp>
 #include <ringo/time.hpp>
 
-#include "base/reference_count.hpp"
+#include <ringo/detail/reference_count.hpp>
 #include "driver/sys.hpp"
 #include "runtime/external.hpp"
 

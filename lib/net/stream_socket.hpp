@@ -25,33 +25,11 @@
 #include <cstdint>
 #include <vector>
 
-#include <ringo/net/buffer.hpp>
+#include <ringo/net/waiters.hpp>
 
 #include "net/socket.hpp"
 
 namespace ringo::detail {
-
-/// Where a reader wants its bytes; lies in its case, and node.slot points to it.
-struct ReadWaiter {
-  std::byte* data = nullptr;
-  std::size_t size = 0;    // 0 with `lease`
-  std::size_t done = 0;    // what came
-  int status = 0;
-  bool lease = false;      // it wants the block instead
-  Chunk chunk;
-};
-
-/// One write; lies in the frame that waits for it, whose end it does not survive.
-struct WriteRequest {
-  const std::byte* data = nullptr;
-  std::size_t size = 0;
-  std::size_t done = 0;    // what the kernel took
-  int status = 0;
-  int stop_status = 0;     // why it is to end early; 0: it is not
-  bool finished = false;
-  WriteRequest* next = nullptr;
-  WaitNode* waiter = nullptr;
-};
 
 class StreamSocket final : public Socket {
  public:
@@ -66,10 +44,7 @@ class StreamSocket final : public Socket {
     auto& waiter = *static_cast<ReadWaiter*>(node.slot);
     if (can_read_now(waiter)) {
       if (!claim_self()) return Enlist::lost;
-      if (try_read_locked(waiter)) return Enlist::taken;
-      // What was readable was a false alarm. The wait is claimed by ourselves: it cannot be given
-      // back, so it ends with an answer that asks for another attempt.
-      waiter.status = EAGAIN;
+      try_read_locked(waiter);
       return Enlist::taken;
     }
     wait_to_read(node);
@@ -79,10 +54,9 @@ class StreamSocket final : public Socket {
   void take_back(const Chunk& chunk) noexcept;
 
   // --- writing; all without locks, on any worker
-  /// Writes at once if nobody is before, and the kernel takes all of it. False: not (all) done, to
-  /// be continued with start_write().
-  bool try_write(WriteRequest& request) noexcept;
-  void start_write(WriteRequest& request) noexcept;
+  /// Begins a write. True if it is finished, well or not; otherwise the request must stay where it
+  /// is until it is.
+  bool begin_write(WriteRequest& request) noexcept;
   /// Ends a write early. It may end later, and differently.
   void stop_write(WriteRequest& request, int status) noexcept;
   bool write_finished(const WriteRequest& request) noexcept;
@@ -97,13 +71,18 @@ class StreamSocket final : public Socket {
   void withdraw_writer(WriteRequest& request, WaitNode& node) noexcept;
   int shutdown_write() noexcept;
 
-  // --- connecting, before anything else
+  // --- connecting, before anything else: waits until the descriptor is writable
+  bool connect_done(int& status) noexcept;
   template <class ClaimSelf>
-  Enlist enlist_connect(WaitNode& node, ClaimSelf&& claim_self) noexcept;
-  bool connected(int& status) noexcept;
-  void wait_connect(WaitNode& node) noexcept;
+  Enlist enlist_connect(WaitNode& node, ClaimSelf&& claim_self) noexcept {
+    SpinGuard guard(out_.lock);
+    if (connected_ || closed_) return claim_self() ? Enlist::taken : Enlist::lost;
+    connector_ = &node;
+    node.linked.store(true, std::memory_order_relaxed);
+    if (at_home()) home_driver().want(*this, Direction::out);
+    return Enlist::waiting;
+  }
   void withdraw_connect(WaitNode& node) noexcept;
-  bool connecting = false;
 
  private:
   ~StreamSocket() override;
@@ -135,14 +114,15 @@ class StreamSocket final : public Socket {
   std::size_t hand_out(const std::byte* data, std::size_t size, WakeList& wake) noexcept;
   void drop_chunk(const Chunk& chunk) noexcept;
   void fail_readers(int status, WakeList& wake) noexcept;
-  void end_reading(int error, WakeList& wake) noexcept;
+  void end_reading(int status, WakeList& wake) noexcept;
   bool receive_directly(ReadWaiter& waiter) noexcept;
-  ssize_t call_recv(void* data, std::size_t size) noexcept;
+  int receive_into(void* data, std::size_t size, std::size_t& got) noexcept;
   void note_direct(std::size_t got, std::size_t asked) noexcept;
   void read_ready(int error, WakeList& wake) noexcept;
 
   // Writing, under out_.lock.
-  void begin_first_write(WakeList& wake) noexcept;
+  void continue_writes(WakeList& wake) noexcept;
+  void complete_connect(int error, WakeList& wake) noexcept;
   bool send_now(WriteRequest& request) noexcept;
   void finish_first_write(int status, WakeList& wake) noexcept;
   void finish_write(WriteRequest& request, int status, WakeList& wake) noexcept;
@@ -157,8 +137,7 @@ class StreamSocket final : public Socket {
   std::size_t ahead_bytes_ = 0;
   std::vector<Chunk> returned_;  // the driver's, on their way home
   int read_end_ = 0;             // status of all reads to come, once ahead_ is empty
-  bool driver_receives_ = false; // known with the home
-  bool known_ = false;
+  bool driver_receives_ = false; // known when somebody has waited
   bool armed_ = false;           // the receive goes on
   bool live_ = false;            // ... or its last callback is still to come
   bool direct_ = false;
@@ -167,10 +146,11 @@ class StreamSocket final : public Socket {
 
   // Under out_.lock.
   bool in_kernel_ = false;
-  bool driver_sends_ = false;
   WriteRequest* first_write_ = nullptr;
   WriteRequest* last_write_ = nullptr;
   WaitNode* connector_ = nullptr;
+  bool connected_ = false;
+  int connect_status_ = 0;
 };
 
 }  // namespace ringo::detail

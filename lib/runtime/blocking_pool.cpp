@@ -10,7 +10,6 @@
 #include <ringo/panic.hpp>
 
 #include "base/log.hpp"
-#include "base/reference_count.hpp"
 #include "runtime/runtime.hpp"
 
 namespace ringo::detail {

@@ -54,42 +54,48 @@ void finish_root(Goroutine* g) noexcept { g->worker->set_finished(g); }
 
 // --- spawning -----------------------------------------------------------------------------------
 
-namespace {
-
-Goroutine* spawn_here(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
-                      int pinned_worker, std::source_location site) {
-  Worker& worker = *Worker::current();
-  Runtime& runtime = worker.runtime();
+Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
+                                  void (*destroy_closure)(void*) noexcept, int pinned_worker,
+                                  std::source_location site) {
   Worker* home = nullptr;
   if (pinned_worker >= 0) {
-    if (static_cast<std::size_t>(pinned_worker) >= runtime.worker_count()) {
+    if (static_cast<std::size_t>(pinned_worker) >= runtime_.worker_count()) {
       panic("go_on: there is no worker of that number");
     }
-    home = &runtime.worker(static_cast<std::size_t>(pinned_worker));
-  } else if (runtime.options().pinned) {
-    home = &worker;
+    home = &runtime_.worker(static_cast<std::size_t>(pinned_worker));
+  } else if (runtime_.options().pinned) {
+    home = this;
   }
-  Goroutine* g = worker.records().take();
+  Goroutine* g = records_.take();
   g->leaf = root.handle();
   g->root = root.handle();
   g->root_promise = &root;
-  g->worker = &worker;
+  g->worker = this;
   g->wait = nullptr;
-  g->runtime_id = runtime.id();
+  g->runtime_id = runtime_.id();
   g->closure = closure;
   g->destroy_closure = destroy_closure;
   g->home = home;
-  g->id = worker.next_id();
+  g->id = next_id();
   g->spawn_site = site;
   g->joiner = nullptr;
   g->join.store(0, std::memory_order_relaxed);
-  g->guarded = runtime.draining();
+  g->guarded = runtime_.draining();
   g->shielded = false;
   g->is_main = false;
   g->cancel_requested.store(g->guarded, std::memory_order_relaxed);
   g->state.store(RunState::runnable, std::memory_order_release);
   root.g = g;
-  WorkerCounters::add(worker.counters.started);
+  WorkerCounters::add(counters.started);
+  return g;
+}
+
+namespace {
+
+Goroutine* spawn_here(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
+                      int pinned_worker, std::source_location site) {
+  Worker& worker = *Worker::current();
+  Goroutine* g = worker.make_goroutine(root, closure, destroy_closure, pinned_worker, site);
   worker.ready_at_tail(g);
   return g;
 }

@@ -1,11 +1,16 @@
 #include "runtime/run_queue.hpp"
 
+#include <bit>
 #include <cassert>
 #include <new>
 
 namespace ringo::detail {
 
-RunQueue::RunQueue(bool stealable) : stealable_(stealable), rings_{} { use_ring(0); }
+RunQueue::RunQueue(bool stealable, std::uint64_t capacity)
+    : stealable_(stealable), first_capacity_(capacity), rings_{} {
+  assert(std::has_single_bit(capacity));
+  use_ring(0);
+}
 
 RunQueue::~RunQueue() = default;
 
@@ -14,7 +19,7 @@ void RunQueue::make_room(std::uint64_t count) {
   const std::uint64_t head = head_.load(std::memory_order_acquire);
   const std::uint64_t needed = tail_.load(std::memory_order_relaxed) + count - head;
   unsigned level = level_;
-  while (needed > first_capacity << level)
+  while (needed > first_capacity_ << level)
     if (++level == ring_levels) throw std::bad_alloc();
   if (level != level_) return use_ring(level);
   full_at_ = head + mask_ + 1;
@@ -24,7 +29,7 @@ void RunQueue::make_room(std::uint64_t count) {
 void RunQueue::use_ring(unsigned level) {
   Ring& ring = rings_[level];
   if (!ring.slots) {
-    const std::uint64_t capacity = first_capacity << level;
+    const std::uint64_t capacity = first_capacity_ << level;
     ring.slots.reset(new Slot[capacity]());
     ring.mask = capacity - 1;
   }

@@ -54,7 +54,8 @@ class RunQueue {
   static constexpr std::uint64_t steal_max = 128;
 
   /// stealable: whether other threads may call steal_into on this queue.
-  explicit RunQueue(bool stealable = true);
+  /// capacity: of the first ring, a power of two.
+  explicit RunQueue(bool stealable = true, std::uint64_t capacity = 256);
   ~RunQueue();
   RunQueue(const RunQueue&) = delete;
   RunQueue& operator=(const RunQueue&) = delete;
@@ -83,7 +84,7 @@ class RunQueue {
                                       std::memory_order_acquire))
         return goroutine;
     }
-    if (mask_ + 1 > first_capacity) [[unlikely]]
+    if (level_ > 0) [[unlikely]]
       use_ring(0);
     return nullptr;
   }
@@ -113,7 +114,6 @@ class RunQueue {
     std::unique_ptr<Slot[]> slots;
   };
 
-  static constexpr std::uint64_t first_capacity = 256;
   static constexpr unsigned ring_levels = 40;  // more than memory can hold
 
   void make_room(std::uint64_t count);
@@ -132,7 +132,8 @@ class RunQueue {
   std::uint64_t full_at_ = 0;  // the tail at which head_ must be looked at again
   unsigned level_ = 0;         // ring_ == &rings_[level_]
   const bool stealable_;
-  Ring rings_[ring_levels];  // rings_[i] has first_capacity << i slots, or none yet
+  const std::uint64_t first_capacity_;
+  Ring rings_[ring_levels];  // rings_[i] has first_capacity_ << i slots, or none yet
 };
 
 }  // namespace ringo::detail

@@ -67,10 +67,12 @@ void Runtime::run(Task<> main_task) {
   make_drivers(first);
   if (!give_up_) {
     auto root = SpawnAccess::root_of(main_task);
-    main_ = spawn(root.promise(), nullptr, nullptr, -1, std::source_location::current());
+    main_ = first.make_goroutine(root.promise(), nullptr, nullptr, -1,
+                                 std::source_location::current());
     SpawnAccess::disown(main_task);
     main_->is_main = true;
     main_->join.store(join_dropped, std::memory_order_relaxed);
+    first.ready_at_tail(main_);  // from here on another worker may run it to its end
     first.loop();
   }
   end_worker(first);

@@ -72,6 +72,11 @@ class alignas(64) Worker {
   std::int64_t now();
   /// The clock as it was read last: somewhat behind.
   std::int64_t coarse_now() const noexcept { return coarse_now_; }
+  /// Makes the record of a goroutine whose root frame exists; the caller queues it. Throws Panic
+  /// for a worker that there is not.
+  Goroutine* make_goroutine(PromiseBase& root, void* closure,
+                            void (*destroy_closure)(void*) noexcept, int pinned_worker,
+                            std::source_location site);
   /// Takes a free goroutine number.
   std::uint64_t next_id() noexcept;
   void set_bounced(std::coroutine_handle<> next) noexcept { bounced_ = next; }

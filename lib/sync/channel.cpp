@@ -8,7 +8,7 @@
 #include <ringo/detail/frame_allocator.hpp>
 #include <ringo/panic.hpp>
 
-#include "base/reference_count.hpp"
+#include <ringo/detail/reference_count.hpp>
 #include "runtime/external.hpp"
 #include "runtime/runtime.hpp"
 
@@ -32,10 +32,7 @@ ChannelCore* ChannelCore::make(std::ptrdiff_t capacity, const ElementOps& ops) {
   return core;
 }
 
-void ChannelCore::retain() noexcept { add_reference(references_); }
-
-void ChannelCore::release() noexcept {
-  if (!drop_reference(references_)) return;
+void ChannelCore::destroy() noexcept {
   std::size_t count = count_.load(std::memory_order_relaxed);
   if (ops_.destroy != nullptr) {
     for (std::size_t i = 0; i < count; ++i) ops_.destroy(cell((head_ + i) % capacity_));

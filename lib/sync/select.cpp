@@ -13,6 +13,14 @@
 
 namespace ringo::detail {
 
+namespace {
+
+ChannelCase* as_channel(CaseBase* one) noexcept {
+  return one->node.is_channel ? static_cast<ChannelCase*>(one) : nullptr;
+}
+
+}  // namespace
+
 /// What a select needs on the stack while it tries: the order in which cases are looked at, and
 /// the locks of its channels.
 class SelectBase::Scratch {
@@ -28,7 +36,7 @@ class SelectBase::Scratch {
       CaseBase* one = cases[i];
       // The default and nil channels are never tried.
       if (one == nullptr) continue;
-      if (ChannelCase* channel = one->channel_case()) {
+      if (ChannelCase* channel = as_channel(one)) {
         if (channel->core() == nullptr) continue;
         channel->check_runtime();
         ++channels;
@@ -50,7 +58,7 @@ class SelectBase::Scratch {
     if (!threaded()) return;
     std::uint32_t n = 0;
     for (std::uint32_t k = 0; k < used; ++k) {
-      ChannelCase* channel = cases[order[k]]->channel_case();
+      ChannelCase* channel = as_channel(cases[order[k]]);
       if (channel == nullptr) continue;
       ChannelCore* core = channel->core();
       std::uint32_t at = n;
@@ -109,7 +117,7 @@ bool SelectBase::start(std::coroutine_handle<> frame) {
 bool SelectBase::try_others(const Scratch& scratch) {
   for (std::uint32_t k = 0; k < scratch.used; ++k) {
     std::uint32_t i = scratch.order[k];
-    if (cases_[i]->channel_case() == nullptr && cases_[i]->try_take()) {
+    if (as_channel(cases_[i]) == nullptr && cases_[i]->try_take()) {
       winner_ = i;
       return true;
     }
@@ -125,7 +133,7 @@ SelectBase::Tried SelectBase::try_channels(const Scratch& scratch, std::uint32_t
   scratch.lock(cases_);
   for (std::uint32_t k = 0; k < end; ++k) {
     std::uint32_t i = scratch.order[k];
-    ChannelCase* channel = cases_[i]->channel_case();
+    ChannelCase* channel = as_channel(cases_[i]);
     if (channel == nullptr || !channel->try_locked(partner)) continue;
     scratch.unlock();
     winner_ = i;
@@ -135,7 +143,7 @@ SelectBase::Tried SelectBase::try_channels(const Scratch& scratch, std::uint32_t
   if (enlist) {
     for (std::uint32_t k = 0; k < scratch.used; ++k) {
       std::uint32_t i = scratch.order[k];
-      ChannelCase* channel = cases_[i]->channel_case();
+      ChannelCase* channel = as_channel(cases_[i]);
       if (channel == nullptr) continue;
       channel->node.seq = seq;
       channel->node.index = i;
@@ -154,7 +162,7 @@ bool SelectBase::try_in_order(const Scratch& scratch) {
     std::uint32_t first_ready = scratch.used;
     for (std::uint32_t k = skip; k < scratch.used; ++k) {
       CaseBase* one = cases_[scratch.order[k]];
-      if (one->channel_case() == nullptr && one->looks_ready()) {
+      if (!one->node.is_channel && one->looks_ready()) {
         first_ready = k;
         break;
       }
@@ -211,7 +219,7 @@ bool SelectBase::arm(const Scratch& scratch) {
     for (std::uint32_t k = 0; k < scratch.used; ++k) {
       std::uint32_t i = scratch.order[k];
       CaseBase* one = cases_[i];
-      if (one->channel_case() != nullptr) continue;
+      if (one->node.is_channel) continue;
       one->node.seq = seq;
       one->node.index = i;
       Enlist enlisted = one->enlist();

@@ -5,7 +5,7 @@
 #include <ringo/go.hpp>
 #include <ringo/panic.hpp>
 
-#include "base/reference_count.hpp"
+#include <ringo/detail/reference_count.hpp>
 #include "runtime/external.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/worker.hpp"

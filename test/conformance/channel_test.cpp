@@ -132,7 +132,8 @@ RINGO_TEST("CH-20: when a buffered channel makes wait") {
     CHECK(!co_await blocks([&]() -> Task<> { co_await ch.send(2); }));
     CHECK(ch.len() == 2);
     CHECK(!ch.try_send(9));
-    CHECK(co_await blocks([ch]() -> Task<> { co_await ch.send(3); }));
+    auto send_3 = [ch]() -> Task<> { co_await ch.send(3); };
+    CHECK(co_await blocks(send_3));
     CHECK(ch.len() == 2);
     // Each receive lets the waiting sender in, so the buffer stays full once.
     CHECK(co_await ch.recv() == 1);
@@ -141,10 +142,11 @@ RINGO_TEST("CH-20: when a buffered channel makes wait") {
     CHECK(co_await ch.recv() == 3);
     CHECK(ch.len() == 0);
     CHECK(!ch.try_recv());
-    CHECK(co_await blocks([ch, done]() -> Task<> {
+    auto receive = [ch, done]() -> Task<> {
       auto value = co_await ch.recv();
       co_await done.send(value.value_or(-1));
-    }));
+    };
+    CHECK(co_await blocks(receive));
     CHECK(ch.try_send(4));  // goes past the buffer to the receiver
     CHECK(ch.len() == 0);
     CHECK(co_await done.recv() == 4);
@@ -274,9 +276,10 @@ RINGO_TEST("CH-30: the value is evaluated and copied before the communication") 
 
     // The expression is evaluated even if the channel is nil, before the wait.
     auto evaluated = std::make_shared<bool>(false);
-    CHECK(co_await blocks([evaluated]() -> Task<> {
+    auto send = [evaluated]() -> Task<> {
       co_await Channel<bool>::nil().send(*evaluated = true);
-    }));
+    };
+    CHECK(co_await blocks(send));
     CHECK(*evaluated);
   });
 }

@@ -39,10 +39,11 @@ Task<std::string> panic_of_task(F body) {
 
 /// Starts body() on worker 0 and tells whether it is still waiting once all others there wait too.
 /// Only in a goroutine of worker 0. One that waits is left as it is, so body may borrow only what
-/// lives as long as the runtime, or is not touched once its wait is over.
+/// lives as long as the runtime, or is not touched once its wait is over. A body that owns
+/// something is given by name, since GCC 12 destroys a temporary closure twice.
 template <class F>
 Task<bool> blocks(F body) {
-  auto handle = go_on(0, std::move(body));
+  auto handle = go_on(0, body);
   co_await yields(3);
   co_return !handle.done();
 }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <random>
@@ -51,7 +52,7 @@ TEST_CASE("a run queue is first in, first out, and empty at the end") {
 
 TEST_CASE("a run queue keeps its order while it grows and wraps around") {
   for (bool stealable : {false, true}) {
-    RunQueue queue(stealable);
+    RunQueue queue(stealable, stealable ? 256 : 1);
     constexpr std::size_t total = 200'000;
     Items items(total);
     std::mt19937 random(7);
@@ -151,11 +152,12 @@ enum class Victims { anyone, predecessor };
 
 // One producer with thieves that steal from it and from each other. Every item
 // must be seen once, with its payload.
-void stress(std::size_t total, unsigned thieves, unsigned largest_burst,
+void stress(std::size_t total, unsigned thieves, std::uint64_t capacity, unsigned largest_burst,
             Victims victims = Victims::anyone) {
   Items items(total);
   std::vector<std::unique_ptr<RunQueue>> queues;
-  for (unsigned i = 0; i <= thieves; ++i) queues.push_back(std::make_unique<RunQueue>());
+  for (unsigned i = 0; i <= thieves; ++i)
+    queues.push_back(std::make_unique<RunQueue>(true, capacity));
   std::atomic<std::size_t> consumed{0};
   std::atomic<int> wrong_payload{0};
   auto consume = [&](Goroutine* g) {
@@ -224,9 +226,10 @@ void stress(std::size_t total, unsigned thieves, unsigned largest_burst,
 }  // namespace
 
 TEST_CASE("an owner and three thieves see every goroutine exactly once") {
-  SUBCASE("few at a time, all contend for the head") { stress(400'000, 3, 4); }
-  SUBCASE("bursts below the capacity") { stress(400'000, 3, 200); }
-  SUBCASE("bursts that make the ring grow") { stress(400'000, 3, 20'000); }
+  SUBCASE("few at a time, all contend for the head") { stress(400'000, 3, 256, 4); }
+  SUBCASE("bursts below the capacity") { stress(400'000, 3, 256, 200); }
+  SUBCASE("bursts that make the ring grow") { stress(400'000, 3, 256, 20'000); }
+  SUBCASE("a ring that is nearly always full or growing") { stress(400'000, 3, 1, 8); }
   // Here a thief knows the producer's writes only through the thief before it.
-  SUBCASE("a chain of thieves") { stress(400'000, 3, 2'000, Victims::predecessor); }
+  SUBCASE("a chain of thieves") { stress(400'000, 3, 256, 2'000, Victims::predecessor); }
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <ringo/detail/goroutine.hpp>
+#include <ringo/detail/reference_count.hpp>
 #include <ringo/detail/spin_lock.hpp>
 #include <ringo/detail/wait.hpp>
 
@@ -46,8 +47,10 @@ class ChannelCore {
   /// Throws Panic "makechan: size out of range" if capacity is negative or too large.
   static ChannelCore* make(std::ptrdiff_t capacity, const ElementOps& ops);
 
-  void retain() noexcept;
-  void release() noexcept;
+  void retain() noexcept { add_reference(references_); }
+  void release() noexcept {
+    if (drop_reference(references_)) destroy();
+  }
 
   std::size_t size() const noexcept { return count_.load(std::memory_order_relaxed); }
   std::size_t capacity() const noexcept { return capacity_; }
@@ -88,6 +91,8 @@ class ChannelCore {
   bool receive_locked(void* slot, bool& ok, WaitNode*& partner) noexcept;
 
   void close_here(bool& already_closed) noexcept;
+  void destroy() noexcept;
+
   // The channel belongs to the runtime that uses it; throws Panic if another one does and lives.
   void check_runtime(std::uint32_t runtime_id) {
     if (runtime_id_.load(std::memory_order_relaxed) != runtime_id) [[unlikely]]
@@ -141,8 +146,7 @@ class ChannelCase : public CaseBase {
   Enlist enlist() final;
   void withdraw() noexcept final;
   bool looks_ready() final;
-  ChannelCase* channel_case() noexcept final { return this; }
-
+ 
   // For select, which holds the locks of all its channels. `partner` as in ChannelCore.
   ChannelCore* core() const noexcept { return core_.get(); }
   bool try_locked(WaitNode*& partner) noexcept;
@@ -157,7 +161,9 @@ class ChannelCase : public CaseBase {
   }
 
  protected:
-  ChannelCase(CoreHandle core, bool send) noexcept : core_(std::move(core)), send_(send) {}
+  ChannelCase(CoreHandle core, bool send) noexcept : core_(std::move(core)), send_(send) {
+    node.is_channel = true;
+  }
   ~ChannelCase() = default;
 
  private:

@@ -31,6 +31,10 @@ class SpinLock {
     if (locked_.exchange(true, std::memory_order_acquire)) lock_slow();
   }
 
+  bool try_lock() noexcept {
+    return !threaded() || !locked_.exchange(true, std::memory_order_acquire);
+  }
+
   // Always a store: another runtime may have started or ended since lock().
   void unlock() noexcept { locked_.store(false, std::memory_order_release); }
 

@@ -31,6 +31,7 @@ struct WaitNode {
   std::uint32_t index = 0;  // of the case in its select
   bool ok = false;          // what the completer reports
   std::atomic<bool> linked{false};
+  bool is_channel = false;     // of a ChannelCase: a select tries them all at one instant
 };
 
 /// FIFO of waiters, doubly linked so that a loser leaves in O(1). Guarded by the owner's lock.
@@ -155,9 +156,7 @@ class CaseBase {
   /// Could try_take() succeed? Without side effects; used where a case of higher rank decides.
   virtual bool looks_ready() = 0;
 
-  /// Set for channel operations, which a select tries at one instant under all their locks.
-  virtual ChannelCase* channel_case() noexcept { return nullptr; }
-
+ 
  protected:
   ~CaseBase() = default;
 

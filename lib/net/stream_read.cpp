@@ -1,0 +1,379 @@
+// The reading side of a connection; stream_socket.hpp tells the rules.
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "driver/sys.hpp"
+#include "net/stream_socket.hpp"
+#include "runtime/external.hpp"
+
+namespace ringo::detail {
+
+namespace {
+
+// A socket holds at most about this much for a reader who is behind.
+constexpr std::size_t ahead_bytes_limit = 16 * 1024;
+constexpr std::size_t ahead_chunks_limit = 4;
+
+// A reader with this much room who finds that much waiting is in a large transfer.
+constexpr std::size_t large_span = 16 * 1024;
+constexpr std::size_t large_backlog = 8 * 1024;
+// A large transfer is over after so many reads in a row that brought less than that.
+constexpr std::uint8_t small_reads_limit = 8;
+
+constexpr std::size_t lease_block = 16 * 1024;
+constexpr std::size_t scratch_size = 64 * 1024;
+
+/// Where bytes go whose reader must be claimed first. One per thread, never across a suspension.
+[[gnu::noinline]] std::byte* scratch() {
+  thread_local const std::unique_ptr<std::byte[]> memory(new std::byte[scratch_size]);
+  return memory.get();
+}
+
+Chunk chunk_of(const ReceivedBuffer& buffer) noexcept {
+  Chunk chunk;
+  chunk.data = buffer.data;
+  chunk.end = buffer.size;
+  chunk.id = buffer.id;
+  return chunk;
+}
+
+ReceivedBuffer buffer_of(const Chunk& chunk) noexcept { return {chunk.data, chunk.end, chunk.id}; }
+
+Chunk own_block(std::size_t capacity) {
+  Chunk chunk;
+  chunk.data = static_cast<std::byte*>(frame_allocate(capacity));
+  chunk.capacity = static_cast<std::uint32_t>(capacity);
+  return chunk;
+}
+
+Chunk own_copy(const std::byte* data, std::size_t size) {
+  Chunk chunk = own_block(size);
+  std::memcpy(chunk.data, data, size);
+  chunk.end = static_cast<std::uint32_t>(size);
+  return chunk;
+}
+
+}  // namespace
+
+StreamSocket::~StreamSocket() {
+  for (std::size_t i = ahead_first_; i < ahead_.size(); ++i) {
+    if (ahead_[i].capacity != 0) frame_free(ahead_[i].data, ahead_[i].capacity);
+  }
+}
+
+// --- what a reader does -------------------------------------------------------------------------
+
+bool StreamSocket::can_read_now(const ReadWaiter& waiter) const noexcept {
+  return ahead_bytes_ != 0 || read_end_ != 0 || closed_ || in_.expired() ||
+         (waiter.size == 0 && !waiter.lease);
+}
+
+bool StreamSocket::try_read_locked(ReadWaiter& waiter) noexcept {
+  if (closed_) {
+    waiter.status = status_closed;
+  } else if (in_.expired()) {
+    waiter.status = ETIMEDOUT;
+  } else if (waiter.size == 0 && !waiter.lease) {
+    // Nothing was asked for, and that is there.
+  } else if (ahead_bytes_ != 0) {
+    take_ahead(waiter);
+  } else if (read_end_ != 0) {
+    waiter.status = read_end_;
+  } else {
+    return more_ && !live_ && !receives() && readers_.empty() && receive_directly(waiter);
+  }
+  return true;
+}
+
+bool StreamSocket::try_read(ReadWaiter& waiter) noexcept {
+  SpinGuard guard(in_.lock);
+  return try_read_locked(waiter);
+}
+
+bool StreamSocket::looks_readable() noexcept {
+  SpinGuard guard(in_.lock);
+  ReadWaiter any;
+  any.size = 1;
+  if (can_read_now(any)) return true;
+  if (!more_ || live_ || receives() || !readers_.empty()) return false;
+  std::byte byte;
+  return sys::recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0;
+}
+
+void StreamSocket::wait_to_read(WaitNode& node) noexcept {
+  readers_.push_back(node);
+  watch_deadline(in_);
+  if (receives() && armed_) return;
+  if (at_home()) {
+    arm_read();
+  } else {
+    ask(wish_in);
+  }
+}
+
+void StreamSocket::withdraw_reader(WaitNode& node) noexcept {
+  SpinGuard guard(in_.lock);
+  if (node.linked.load(std::memory_order_relaxed)) readers_.remove(node);
+}
+
+void StreamSocket::take_ahead(ReadWaiter& waiter) noexcept {
+  if (!direct_ && ahead_bytes_ >= large_backlog && waiter.size >= large_span && driver_receives_) {
+    direct_ = true;
+    more_ = true;
+    small_reads_ = 0;
+    if (armed_) pause_receive();
+  }
+  do {
+    Chunk& chunk = ahead_[ahead_first_];
+    if (waiter.lease) {
+      waiter.chunk = chunk;
+      waiter.done = chunk.size();
+      ahead_bytes_ -= chunk.size();
+      ++ahead_first_;
+      break;
+    }
+    const std::size_t n = std::min<std::size_t>(chunk.size(), waiter.size - waiter.done);
+    std::memcpy(waiter.data + waiter.done, chunk.data + chunk.begin, n);
+    waiter.done += n;
+    ahead_bytes_ -= n;
+    chunk.begin += static_cast<std::uint32_t>(n);
+    if (chunk.size() != 0) break;
+    const Chunk used = chunk;
+    ++ahead_first_;
+    drop_chunk(used);
+  } while (ahead_bytes_ != 0 && waiter.done < waiter.size);
+  if (ahead_first_ == ahead_.size()) {
+    ahead_.clear();
+    ahead_first_ = 0;
+  }
+}
+
+/// Bytes from the kernel, without waiting. 0, status_eof, EAGAIN or another errno.
+int StreamSocket::receive_into(void* data, std::size_t size, std::size_t& got) noexcept {
+  for (;;) {
+    const ssize_t n = sys::recv(fd, data, size, MSG_DONTWAIT);
+    if (n > 0) {
+      got = static_cast<std::size_t>(n);
+      return 0;
+    }
+    if (n == 0) return status_eof;
+    if (errno != EINTR) return errno == EWOULDBLOCK ? EAGAIN : errno;
+  }
+}
+
+/// After recv(2): is there more, as far as we know, and is this still a large transfer?
+void StreamSocket::note_direct(std::size_t got, std::size_t asked) noexcept {
+  const bool here = Worker::current() == &home();
+  more_ = got == asked || (here && hangup);
+  if (!more_ && here) home_driver().used_up(*this, Direction::in);
+  if (!driver_receives_) return;
+  if (got >= large_backlog) {
+    small_reads_ = 0;
+  } else if (!more_ && ++small_reads_ >= small_reads_limit) {
+    direct_ = false;
+  }
+}
+
+/// recv(2) for a waiter that is ours alone. False: nothing there.
+bool StreamSocket::receive_directly(ReadWaiter& waiter) noexcept {
+  Chunk block;
+  if (waiter.lease) block = own_block(lease_block);
+  std::byte* const data = waiter.lease ? block.data : waiter.data;
+  const std::size_t size = waiter.lease ? lease_block : waiter.size;
+  const int status = receive_into(data, size, waiter.done);
+  if (status == 0) {
+    note_direct(waiter.done, size);
+    if (waiter.lease) {
+      block.end = static_cast<std::uint32_t>(waiter.done);
+      waiter.chunk = block;
+    }
+    return true;
+  }
+  if (waiter.lease) frame_free(block.data, block.capacity);
+  if (status == EAGAIN) {
+    more_ = false;
+    if (Worker::current() == &home()) home_driver().used_up(*this, Direction::in);
+    return false;
+  }
+  read_end_ = status;
+  waiter.status = status;
+  return true;
+}
+
+// --- at home ------------------------------------------------------------------------------------
+
+/// Somebody waits: has the kernel tell us of bytes.
+void StreamSocket::arm_read() noexcept {
+  if (closed_ || readers_.empty()) return;
+  Driver& driver = home_driver();
+  driver_receives_ = driver.has_receive();
+  if (receives()) {
+    if (armed_) return;
+    armed_ = live_ = true;
+    driver.receive(*this);
+  } else if (!live_) {
+    driver.want(*this, Direction::in);
+  }
+  // Else the last callback of the receive goes on from here.
+}
+
+void StreamSocket::pause_receive() noexcept {
+  armed_ = false;
+  if (at_home()) {
+    home_driver().stop_receive(*this);
+  } else {
+    ask(wish_stop_receive);
+  }
+}
+
+void StreamSocket::hold(const Chunk& chunk) {
+  if (ahead_first_ > ahead_chunks_limit) {
+    ahead_.erase(ahead_.begin(), ahead_.begin() + static_cast<std::ptrdiff_t>(ahead_first_));
+    ahead_first_ = 0;
+  }
+  ahead_.push_back(chunk);
+  ahead_bytes_ += chunk.size();
+}
+
+void StreamSocket::drop_chunk(const Chunk& chunk) noexcept {
+  if (chunk.capacity != 0) return frame_free(chunk.data, chunk.capacity);
+  if (at_home()) return home_driver().give_back(buffer_of(chunk));
+  returned_.push_back(chunk);
+  ask(wish_return);
+}
+
+void StreamSocket::take_back(const Chunk& chunk) noexcept {
+  SpinGuard guard(in_.lock);
+  drop_chunk(chunk);
+}
+
+void StreamSocket::fail_readers(int status, WakeList& wake) noexcept {
+  while (WaitNode* node = readers_.pop_claimed()) {
+    static_cast<ReadWaiter*>(node->slot)->status = status;
+    wake.push(*node);
+  }
+}
+
+void StreamSocket::end_reading(int status, WakeList& wake) noexcept {
+  read_end_ = status;
+  fail_readers(status, wake);
+}
+
+/// Copies bytes to those who wait. Returns how many were taken.
+std::size_t StreamSocket::hand_out(const std::byte* data, std::size_t size,
+                                   WakeList& wake) noexcept {
+  std::size_t used = 0;
+  while (used < size) {
+    WaitNode* const node = readers_.pop_claimed();
+    if (node == nullptr) break;
+    auto& waiter = *static_cast<ReadWaiter*>(node->slot);
+    if (waiter.lease) {
+      waiter.chunk = own_copy(data + used, size - used);
+      waiter.done = size - used;
+    } else {
+      waiter.done = std::min(size - used, waiter.size);
+      std::memcpy(waiter.data, data + used, waiter.done);
+    }
+    used += waiter.done;
+    wake.push(*node);
+  }
+  return used;
+}
+
+void StreamSocket::on_received(ReceivedBuffer buffer, int error, bool more) {
+  WakeList wake;
+  WaitNode* first = nullptr;
+  {
+    SpinGuard guard(in_.lock);
+    if (!more) armed_ = live_ = false;
+    if (stopping() || closed_) [[unlikely]] {
+      if (buffer.data != nullptr) home_driver().give_back(buffer);
+    } else if (buffer.data != nullptr) {
+      Chunk chunk = chunk_of(buffer);
+      while (chunk.size() != 0) {
+        WaitNode* const node = readers_.pop_claimed();
+        if (node == nullptr) break;
+        auto& waiter = *static_cast<ReadWaiter*>(node->slot);
+        if (waiter.lease) {
+          waiter.chunk = chunk;
+          waiter.done = chunk.size();
+        } else {
+          waiter.done = std::min<std::size_t>(chunk.size(), waiter.size);
+          std::memcpy(waiter.data, chunk.data + chunk.begin, waiter.done);
+          chunk.begin += static_cast<std::uint32_t>(waiter.done);
+        }
+        const bool lent = waiter.lease;
+        if (first == nullptr) {
+          first = node;
+        } else {
+          wake.push(*node);
+        }
+        if (lent) {
+          chunk.data = nullptr;
+          break;
+        }
+      }
+      if (chunk.data == nullptr) {
+        // Lent to a reader.
+      } else if (chunk.size() == 0) {
+        home_driver().give_back(buffer);
+      } else {
+        hold(chunk);
+        if (armed_ && (ahead_bytes_ >= ahead_bytes_limit ||
+                       ahead_.size() - ahead_first_ >= ahead_chunks_limit)) {
+          pause_receive();
+        }
+      }
+    } else if (error == 0) {
+      end_reading(status_eof, wake);
+    } else if (error != ECANCELED) {
+      end_reading(error, wake);
+    }
+    if (!more && read_end_ == 0 && !stopping()) arm_read();
+  }
+  if (first != nullptr) complete(*first);
+  wake.complete_all();
+  end_callback();
+}
+
+void StreamSocket::read_ready(int error, WakeList& wake) noexcept {
+  if (closed_ || stopping()) return;
+  if (error != 0) {
+    if (error != ECANCELED) fail_readers(error, wake);
+    return;
+  }
+  while (WaitNode* const node = readers_.front()) {
+    if (node->seq == 0) {
+      auto& waiter = *static_cast<ReadWaiter*>(node->slot);
+      if (receive_directly(waiter)) {
+        readers_.remove(*node);
+        wake.push(*node);
+        if (read_end_ != 0) return fail_readers(read_end_, wake);
+        if (!more_) break;
+        continue;
+      }
+      break;
+    }
+    std::byte* const memory = scratch();
+    std::size_t got = 0;
+    const int status = receive_into(memory, scratch_size, got);
+    if (status == 0) {
+      note_direct(got, scratch_size);
+      const std::size_t used = hand_out(memory, got, wake);
+      if (used < got) hold(own_copy(memory + used, got - used));
+      if (!more_) break;
+      continue;
+    }
+    if (status != EAGAIN) return end_reading(status, wake);
+    more_ = false;
+    home_driver().used_up(*this, Direction::in);
+    break;
+  }
+  arm_read();
+}
+
+}  // namespace ringo::detail
