@@ -22,9 +22,7 @@ TEST_CASE("values below 256 are exact") {
   CHECK(h.at(0.0) == 0);
   CHECK(h.at(0.5) == 127);
   CHECK(h.at(1.0) == 255);
-  for (std::uint64_t v = 0; v < 256; ++v) {
-    CHECK(h.at(static_cast<double>(v + 1) / 256) == v);
-  }
+  for (std::uint64_t v = 0; v < 256; ++v) { CHECK(h.at(static_cast<double>(v + 1) / 256) == v); }
 }
 
 TEST_CASE("any value is found again to within 1/128, and never too low") {
@@ -56,7 +54,9 @@ TEST_CASE("neighbouring values at each power of two land in order") {
 TEST_CASE("quantiles of 1 to 100000") {
   Histogram h;
   for (std::uint64_t v = 1; v <= 100000; ++v) h.record(v);
-  const auto near = [](std::uint64_t found, std::uint64_t v) { return found >= v && found - v <= v / 128; };
+  const auto near = [](std::uint64_t found, std::uint64_t v) {
+    return found >= v && found - v <= v / 128;
+  };
   CHECK(near(h.at(0.5), 50000));
   CHECK(near(h.at(0.99), 99000));
   CHECK(near(h.at(0.999), 99900));

@@ -80,10 +80,23 @@ class Options {
   }
 
  private:
-  struct Number { long* target; long low; long high; };
-  struct Seconds { double* target; double low; double high; };
-  struct Text { std::string* target; std::vector<std::string> words; };
-  struct Toggle { bool* target; };
+  struct Number {
+    long* target;
+    long low;
+    long high;
+  };
+  struct Seconds {
+    double* target;
+    double low;
+    double high;
+  };
+  struct Text {
+    std::string* target;
+    std::vector<std::string> words;
+  };
+  struct Toggle {
+    bool* target;
+  };
   struct Flag {
     std::string name;
     std::variant<Number, Seconds, Text, Toggle> kind;

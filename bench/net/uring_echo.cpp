@@ -11,12 +11,15 @@
 // to the kernel then, so nothing is ever copied or allocated. When all completions of a turn have
 // been looked at, each connection's buffers are sent together: by a system call at once ("direct",
 // which needs the ring only for what the peer does not take), or as an operation ("ring").
+//
+// A peer that sends and never reads holds buffers, in the end all of them. A library has to see to
+// that; this reference does not.
+#include "buffer_ring.hpp"
 #include "options.hpp"
 #include "server_socket.hpp"
 
 #include <liburing.h>
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -30,6 +33,7 @@
 
 namespace {
 
+using bench::BufferRing;
 using bench::die;
 
 struct Settings {
@@ -42,7 +46,6 @@ struct Settings {
   long buffer_size = 32 << 10;
 };
 
-constexpr std::uint16_t group = 0;
 constexpr unsigned submission_entries = 256;
 constexpr unsigned completion_entries = 4096;
 constexpr std::uint32_t none = ~std::uint32_t{0};
@@ -53,64 +56,13 @@ std::uint64_t tag(Kind kind, int fd) {
   return static_cast<std::uint64_t>(kind) << 32 | static_cast<std::uint32_t>(fd);
 }
 
-// Buffers that the kernel picks from when bytes arrive. Each is in one place: the kernel's ring,
-// or a connection's queue.
-class BufferRing {
- public:
-  BufferRing(io_uring& ring, long count, long size)
-      : count_(static_cast<std::uint32_t>(count)), size_(static_cast<std::uint32_t>(size)) {
-    ring_ = static_cast<io_uring_buf_ring*>(map(count_ * sizeof(io_uring_buf)));
-    memory_ = static_cast<std::byte*>(map(std::size_t{count_} * size_));
-    io_uring_buf_reg registration{};
-    registration.ring_addr = reinterpret_cast<std::uint64_t>(ring_);
-    registration.ring_entries = count_;
-    registration.bgid = group;
-    const int error = io_uring_register_buf_ring(&ring, &registration, 0);
-    if (error < 0) die("io_uring_register_buf_ring", -error);
-    io_uring_buf_ring_init(ring_);
-    for (std::uint32_t id = 0; id < count_; ++id) give_back(id);
-    publish();
-  }
-
-  std::byte* data(std::uint32_t id) const { return memory_ + std::size_t{id} * size_; }
-  std::uint32_t size() const { return size_; }
-  /// Half of them are the kernel's: time to arm what has run out of buffers.
-  bool plenty() const { return free_ >= count_ / 2; }
-
-  void taken() { --free_; }
-  void give_back(std::uint32_t id) {
-    io_uring_buf_ring_add(ring_, data(id), size_, static_cast<std::uint16_t>(id),
-                          io_uring_buf_ring_mask(count_), given_++);
-    ++free_;
-  }
-  /// Lets the kernel see what was given back: once a turn.
-  void publish() {
-    if (given_ != 0) io_uring_buf_ring_advance(ring_, std::exchange(given_, 0));
-  }
-
- private:
-  static void* map(std::size_t bytes) {
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) die("mmap");
-    return memory;
-  }
-
-  const std::uint32_t count_;
-  const std::uint32_t size_;
-  io_uring_buf_ring* ring_ = nullptr;
-  std::byte* memory_ = nullptr;
-  int given_ = 0;
-  std::uint32_t free_ = 0;
-};
-
 struct Connection {
   bool open = false;
-  bool receiving = false;   // a receive is armed
-  bool sending = false;     // a send operation is in flight
-  bool ended = false;       // nothing will be received any more
-  bool starved = false;     // on the list of those that wait for buffers
-  bool unanswered = false;  // on the list of those that got something this turn
+  bool receiving = false;      // a receive is armed
+  bool sending = false;        // a send operation is in flight
+  bool ended = false;          // nothing will be received any more
+  bool starved = false;        // on the list of those that wait for buffers
+  bool unanswered = false;     // on the list of those that got something this turn
   std::uint32_t first = none;  // buffers received and not yet sent, in order
   std::uint32_t last = none;
 };
@@ -181,8 +133,7 @@ class Server {
     if (!raw_wait_) {
       io_uring_cqe* cqe = nullptr;
       __kernel_timespec limit{1, 0};
-      const int result =
-          io_uring_submit_and_wait_timeout(&ring_, &cqe, wait_nr_, &limit, nullptr);
+      const int result = io_uring_submit_and_wait_timeout(&ring_, &cqe, wait_nr_, &limit, nullptr);
       if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY) {
         die("io_uring_submit_and_wait_timeout", -result);
       }
@@ -197,10 +148,10 @@ class Server {
     __kernel_timespec limit{1, 0};
     io_uring_getevents_arg argument{};
     argument.ts = reinterpret_cast<std::uint64_t>(&limit);
-    const long result = syscall(__NR_io_uring_enter, ring_.enter_ring_fd, submit, wait_nr_,
-                                IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG |
-                                    IORING_ENTER_REGISTERED_RING,
-                                &argument, sizeof argument);
+    const long result =
+        syscall(__NR_io_uring_enter, ring_.enter_ring_fd, submit, wait_nr_,
+                IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | IORING_ENTER_REGISTERED_RING,
+                &argument, sizeof argument);
     if (result < 0 && errno != ETIME && errno != EINTR && errno != EBUSY) die("io_uring_enter");
   }
 
@@ -219,10 +170,18 @@ class Server {
   void complete(const io_uring_cqe& cqe) {
     const int fd = static_cast<int>(cqe.user_data & 0xffffffff);
     switch (static_cast<Kind>(cqe.user_data >> 32)) {
-      case Kind::accept: accepted(cqe); break;
-      case Kind::receive: received(fd, cqe); break;
-      case Kind::send: sent(fd, cqe.res); break;
-      case Kind::stop: stopping_ = true; break;
+      case Kind::accept:
+        accepted(cqe);
+        break;
+      case Kind::receive:
+        received(fd, cqe);
+        break;
+      case Kind::send:
+        sent(fd, cqe.res);
+        break;
+      case Kind::stop:
+        stopping_ = true;
+        break;
     }
   }
 
@@ -264,7 +223,7 @@ class Server {
       if (poll_first_) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     }
     sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = group;
+    sqe->buf_group = BufferRing::group;
     io_uring_sqe_set_data64(sqe, tag(Kind::receive, fd));
     at(fd).receiving = true;
   }
@@ -336,11 +295,10 @@ class Server {
     while (c.first != none) {
       const msghdr& message = gather(c);
       if (direct_) {
-        const ssize_t result =
-            message.msg_iovlen == 1
-                ? ::send(fd, message.msg_iov->iov_base, message.msg_iov->iov_len,
-                         MSG_DONTWAIT | MSG_NOSIGNAL)
-                : ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t result = message.msg_iovlen == 1
+                                   ? ::send(fd, message.msg_iov->iov_base, message.msg_iov->iov_len,
+                                            MSG_DONTWAIT | MSG_NOSIGNAL)
+                                   : ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (result < 0 && errno != EAGAIN && errno != EINTR) {
           broken(fd);
           return;
@@ -357,6 +315,7 @@ class Server {
                            MSG_NOSIGNAL | MSG_WAITALL);
       } else {
         io_uring_prep_sendmsg(sqe, fd, &rest, MSG_NOSIGNAL | MSG_WAITALL);
+        next_message_ = (next_message_ + 1) % messages_.size();
       }
       io_uring_sqe_set_data64(sqe, tag(Kind::send, fd));
       c.sending = true;
@@ -365,11 +324,11 @@ class Server {
     close_if_done(fd);
   }
 
-  // What waits in the connection's queue as one message. The kernel reads it when the operation
-  // is submitted, so it must stay until then: the last `messages` of them do, more than there are
-  // submission entries.
+  // What waits in the connection's queue as one message, in the next free place of messages_. An
+  // operation made of it moves that place on. The kernel copies the message when it takes the
+  // submission, so as many places as there are submission entries will do.
   const msghdr& gather(const Connection& c) {
-    Message& message = messages_[next_message_++ % messages_.size()];
+    Message& message = messages_[next_message_];
     std::size_t count = 0;
     for (std::uint32_t id = c.first; id != none && count < message.parts.size(); id = next_[id]) {
       message.parts[count++] = {buffers_->data(id) + sent_[id], filled_[id] - sent_[id]};
@@ -383,8 +342,8 @@ class Server {
   void taken(Connection& c, std::size_t bytes) {
     while (bytes != 0) {
       const std::uint32_t id = c.first;
-      const std::uint32_t part = static_cast<std::uint32_t>(
-          std::min<std::size_t>(bytes, filled_[id] - sent_[id]));
+      const std::uint32_t part =
+          static_cast<std::uint32_t>(std::min<std::size_t>(bytes, filled_[id] - sent_[id]));
       sent_[id] += part;
       bytes -= part;
       if (sent_[id] == filled_[id]) dequeue(c);
@@ -436,7 +395,7 @@ class Server {
   std::vector<Connection> connections_;  // by descriptor
   std::vector<int> starved_;
   std::vector<int> unanswered_;
-  std::vector<Message> messages_ = std::vector<Message>(2 * submission_entries);
+  std::vector<Message> messages_ = std::vector<Message>(submission_entries + 1);
   std::size_t next_message_ = 0;
   std::optional<BufferRing> buffers_;
   // By buffer: the next one in its connection's queue, bytes in it, bytes of them sent.
@@ -451,8 +410,7 @@ int main(int argc, char** argv) {
   Settings s;
   bench::Options options("A TCP echo server on io_uring, one thread, without ringo.");
   options.number("--port", s.port, 0, 65535, "listen there; 0: a free one, which is printed");
-  options.choice("--receive", s.receive, {"multishot", "oneshot", "eager"},
-                 "how to receive");
+  options.choice("--receive", s.receive, {"multishot", "oneshot", "eager"}, "how to receive");
   options.choice("--send", s.send, {"direct", "ring"}, "how to answer");
   options.choice("--wait", s.wait, {"liburing", "raw"}, "how to call io_uring_enter");
   options.number("--wait-nr", s.wait_nr, 1, 64, "completions to wait for");

@@ -59,11 +59,11 @@ Error ReadCaseBase::error() const noexcept {
 
 Error ReadCaseBase::canceled() noexcept { return Error::from_errno(ECANCELED, "read"); }
 
-ReceiveCase::~ReceiveCase() {
+RecvCase::~RecvCase() {
   if (waiter_.chunk.data != nullptr) socket_->take_back(waiter_.chunk);
 }
 
-Result<net::Buffer> ReceiveCase::result() noexcept {
+Result<net::Buffer> RecvCase::result() noexcept {
   if (waiter_.status != 0) return error();
   socket_->retain();
   return net::Buffer(socket_.get(), std::exchange(waiter_.chunk, Chunk{}));

@@ -96,7 +96,7 @@ Goroutine* spawn_here(PromiseBase& root, void* closure, void (*destroy_closure)(
                       int pinned_worker, std::source_location site) {
   Worker& worker = *Worker::current();
   Goroutine* g = worker.make_goroutine(root, closure, destroy_closure, pinned_worker, site);
-  worker.ready_at_tail(g);
+  worker.ready(g);  // its frame is in the cache, and whoever awaits it at once finds it next
   return g;
 }
 

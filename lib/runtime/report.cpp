@@ -55,7 +55,9 @@ void append_chain(const std::exception_ptr& error, std::string& out) {
 void append_place(std::string& out, const std::source_location& where) {
   out += "\t";
   out += where.file_name();
-  out += ":" + std::to_string(where.line()) + "\n";
+  out += ':';
+  out += std::to_string(where.line());
+  out += '\n';
 }
 
 void append_goroutine(std::string& out, const Goroutine* g) {

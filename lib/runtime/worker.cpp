@@ -73,7 +73,9 @@ void Worker::ready_at_tail(Goroutine* g) noexcept {
     return;
   }
   queue_.push(g);
-  if (!alone_) runtime_.wake_sleeper();
+  // A single one is about to run here; a sleeper that wakes for it would only tear it away. If
+  // it has to wait after all, a worker that naps will find it (park_limit).
+  if (!alone_ && queue_.size() >= 2) runtime_.wake_sleeper();
 }
 
 Goroutine* Worker::take_slot() noexcept {

@@ -14,7 +14,19 @@ The file is the output, line by line, after any of these lines at its top:
   #               ends the list, for an output that begins with '#' itself
 
 Where only some lines have no fixed order, they stand between the lines '#any'
-and '#end'.
+and '#end'. Where several goroutines print in turn, each in an order of its own,
+the lines of one stand together between '#interleaved' and '#end', and '#and'
+parts them from those of the next:
+
+  #interleaved
+  1
+  2
+  #and
+  A
+  B
+  #end
+
+This takes 1 2 A B and A 1 B 2, but not 2 1 A B.
 
 Where RINGO_DRIVER asks for io_uring and the kernel refuses it, as containers
 often do, there is nothing to compare: that is said, and the exit status is 77,
@@ -32,7 +44,7 @@ import sys
 class Expected:
     """What a file asks for: how to run the program, and blocks of lines.
 
-    A block is (ordered, lines)."""
+    A block is (kind, lines), and for the kind "interleaved" (kind, sequences)."""
 
     def __init__(self, path):
         with open(path, encoding="utf-8") as file:
@@ -42,10 +54,10 @@ class Expected:
         self.args = []
         self.stdin = None
         self.stderr = False
-        ordered = True
+        kind = "ordered"
         first = 0
         for line in lines:
-            if not line.startswith("#") or line == "#any":
+            if not line.startswith("#") or line in ("#any", "#interleaved"):
                 break
             first += 1
             name, _, value = line[1:].partition(":")
@@ -53,7 +65,7 @@ class Expected:
             if name == "":
                 break
             if name == "order" and value == "any":
-                ordered = False
+                kind = "any"
             elif line == "#regex":
                 self.regex = True
             elif name == "exit":
@@ -66,14 +78,21 @@ class Expected:
                 self.stderr = True
             else:
                 sys.exit(f"{path}: unknown line {line!r}")
-        self.blocks = [(ordered, [])]
+        self.blocks = [(kind, [])]
         for line in lines[first:]:
+            kind, content = self.blocks[-1]
             if line == "#any":
-                self.blocks.append((False, []))
+                self.blocks.append(("any", []))
+            elif line == "#interleaved":
+                self.blocks.append(("interleaved", [[]]))
             elif line == "#end":
-                self.blocks.append((True, []))
+                self.blocks.append(("ordered", []))
+            elif kind != "interleaved":
+                content.append(line)
+            elif line == "#and":
+                content.append([])
             else:
-                self.blocks[-1][1].append(line)
+                content[-1].append(line)
 
     def matches(self, pattern, line):
         if self.regex:
@@ -102,12 +121,38 @@ def unmatched(expected, wanted, got):
     return [wanted[w] for w in range(len(wanted)) if not place(w, set())]
 
 
+def interleave(expected, sequences, got):
+    """How many lines of got, from the first, can be dealt out to the sequences, each in its order.
+
+    A line may fit several of them, so this keeps every state that the lines so far may have led
+    to: how far each sequence has come."""
+    states = {(0,) * len(sequences)}
+    for count, line in enumerate(got):
+        states = {
+            state[:i] + (state[i] + 1,) + state[i + 1 :]
+            for state in states
+            for i, sequence in enumerate(sequences)
+            if state[i] < len(sequence) and expected.matches(sequence[state[i]], line)
+        }
+        if not states:
+            return count
+    return len(got)
+
+
 def compare(expected, got):
     """The first difference as text, or None."""
     at = 0
-    for ordered, wanted in expected.blocks:
+    for kind, wanted in expected.blocks:
+        if kind == "interleaved":
+            size = sum(map(len, wanted))
+            done = interleave(expected, wanted, got[at : at + size])
+            if done < size:
+                have = got[at + done] if at + done < len(got) else None
+                return f"line {at + done + 1}: {have!r} continues none of the sequences"
+            at += size
+            continue
         part = got[at : at + len(wanted)]
-        if ordered:
+        if kind == "ordered":
             for offset, want in enumerate(wanted):
                 have = part[offset] if offset < len(part) else None
                 if have is None or not expected.matches(want, have):

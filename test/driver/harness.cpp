@@ -67,7 +67,7 @@ Source::~Source() {
   // After a failed REQUIRE: the report shall be about that, not about what the driver meets here.
   if (std::uncaught_exceptions() != 0 && in_flight != 0) {
     when_ready = nullptr;
-    when_received = nullptr;
+    when_received = when_sent = nullptr;
     driver->stop(*this);
     for (int i = 0; i < 100 && in_flight != 0; ++i) driver->poll(10 * ms);
   }
@@ -111,6 +111,16 @@ void Source::on_received(ReceivedBuffer buffer, int code, bool more) {
     CHECK_FALSE(receiving);
   }
   if (when_received) when_received();
+}
+
+void Source::on_sent(std::int64_t result) {
+  CHECK(refs > 0);
+  CHECK_FALSE(sending);
+  CHECK(result != 0);
+  ++sends;
+  send_result = result;
+  if (result > 0) sent += result;
+  if (when_sent) when_sent();
 }
 
 void Source::release() noexcept {

@@ -72,7 +72,7 @@ std::string drain_socket(const Fd& fd);
 /// `size` bytes that differ from place to place.
 std::string pattern(std::size_t size, unsigned seed = 1);
 
-class Source : public IoSource {
+class Source final : public IoSource {
  public:
   Source() = default;
   explicit Source(const Fd& descriptor) { fd = descriptor.get(); }
@@ -88,19 +88,29 @@ class Source : public IoSource {
   int ends = 0;        // on_received() with more == false
   int end_error = -1;  // of the last one
   std::vector<ReceivedBuffer> held;
+  int sends = 0;                 // on_sent()
+  std::int64_t sent = 0;         // bytes, over all of them
+  std::int64_t send_result = 0;  // of the last one
 
   // What to do about it.
   bool hold = false;  // keep the buffers
   std::function<void(Direction, int)> when_ready;
   std::function<void()> when_received;
+  std::function<void()> when_sent;
 
   void give_back_all();
 
   void on_ready(Direction direction, int code) override;
   void on_received(ReceivedBuffer buffer, int code, bool more) override;
+  void on_sent(std::int64_t result) override;
   void retain() noexcept override { ++refs; }
   void release() noexcept override;
 };
+
+/// The bytes of a text, as send() takes them.
+inline const std::byte* bytes(std::string_view text) {
+  return reinterpret_cast<const std::byte*>(text.data());
+}
 
 /// Polls until the condition holds, at most 10 s.
 void run_until(Driver& driver, const std::function<bool()>& done);

@@ -109,7 +109,7 @@ using ringo::detail::RunQueue;
 // An owner and two thieves, of which the second also robs the first. Rings begin
 // with one slot, so that they grow, wrap around and shrink within a few steps.
 struct Model : rl::test_suite<Model, 3> {
-  static constexpr std::uintptr_t count = 7;
+  static constexpr std::uintptr_t count = 9;
 
   std::unique_ptr<RunQueue> queues[3];
   rl::var<std::uintptr_t> payload[count + 1];
@@ -137,13 +137,13 @@ struct Model : rl::test_suite<Model, 3> {
       for (std::uintptr_t i = 1; i <= count; ++i) {
         payload[i](here) = i;
         queues[0]->push(reinterpret_cast<Goroutine*>(i));
-        for (unsigned n = rl::rand(3); n > 0; --n) pop(0);
+        for (unsigned n = i > 4 ? rl::rand(3) : 0; n > 0; --n) pop(0);
       }
     } else {
-      for (int step = 0; step < 4; ++step) {
-        const unsigned victim = self == 2 && rl::rand(2) == 0 ? 1 : 0;
+      for (int step = 0; step < 8; ++step) {
+        const unsigned victim = self == 2 && rl::rand(4) != 0 ? 1 : 0;
         if (Goroutine* goroutine = queues[victim]->steal_into(*queues[self])) consume(goroutine);
-        if (rl::rand(2) == 0) pop(self);
+        if (rl::rand(4) == 0) pop(self);
       }
     }
   }
@@ -163,7 +163,7 @@ struct Model : rl::test_suite<Model, 3> {
 // The number of interleavings may be given.
 int main(int argc, char** argv) {
   rl::test_params params;
-  params.iteration_count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 100'000;
+  params.iteration_count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 200'000;
   params.execution_depth_limit = 20'000;
   params.search_type = rl::random_scheduler_type;
   return rl::simulate<Model>(params) ? 0 : 1;

@@ -291,7 +291,7 @@ RINGO_TEST("readiness: a descriptor closed under a waiter harms nobody") {
   CHECK(ready.error().timeout());
   CHECK(co_await readable(other));
   ::close(other);
-  CHECK(co_await readable(number) == false);
+  CHECK_FALSE(co_await readable(number));
   co_await nothing_in_flight();
 }
 

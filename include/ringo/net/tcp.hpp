@@ -96,12 +96,12 @@ class ReadCase final : public ReadCaseBase {
   Result<std::size_t> canceled_result() const noexcept { return canceled(); }
 };
 
-class ReceiveCase final : public ReadCaseBase {
+class RecvCase final : public ReadCaseBase {
  public:
   template <class Op>
-  explicit ReceiveCase(Op&& op) noexcept
+  explicit RecvCase(Op&& op) noexcept
       : ReadCaseBase(std::forward<Op>(op).socket_, nullptr, 0, true) {}
-  ~ReceiveCase();
+  ~RecvCase();
   Result<net::Buffer> result() noexcept;
   Result<net::Buffer> canceled_result() const noexcept { return canceled(); }
 };
@@ -148,7 +148,7 @@ class [[nodiscard("a read does nothing until it is awaited")]] ReadOp {
 /// TcpStream::recv(), not yet started.
 class [[nodiscard("a receive does nothing until it is awaited")]] RecvOp {
  public:
-  using Case = ringo::detail::ReceiveCase;
+  using Case = ringo::detail::RecvCase;
   explicit RecvOp(ringo::detail::StreamRef socket) noexcept : socket_(std::move(socket)) {}
 
  private:

@@ -1,0 +1,157 @@
+// Mutex: one goroutine at a time.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+#include <ringo/detail/spin_lock.hpp>
+#include <ringo/detail/wait.hpp>
+
+namespace ringo {
+
+class Mutex;
+
+namespace detail {
+
+class MutexCase;
+
+/// `mu.lock()`, not yet started.
+class [[nodiscard("co_await it")]] MutexOp {
+ public:
+  using Case = MutexCase;
+  explicit MutexOp(Mutex& mutex) noexcept : mutex_(&mutex) {}
+
+ private:
+  friend Case;
+  Mutex* mutex_;
+};
+
+}  // namespace detail
+
+/// Holds a Mutex and unlocks it when it goes out of scope. Move-only; may be empty.
+class [[nodiscard("a guard that is dropped unlocks at once")]] MutexGuard {
+ public:
+  MutexGuard() noexcept = default;
+  /// Takes over a mutex that is locked already.
+  explicit MutexGuard(Mutex& locked) noexcept : mutex_(&locked) {}
+  MutexGuard(MutexGuard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
+  MutexGuard& operator=(MutexGuard&& other) noexcept {
+    MutexGuard old(std::move(*this));
+    mutex_ = std::exchange(other.mutex_, nullptr);
+    return *this;
+  }
+  ~MutexGuard();
+
+  bool owns_lock() const noexcept { return mutex_ != nullptr; }
+  explicit operator bool() const noexcept { return owns_lock(); }
+  /// The mutex it holds, or null.
+  Mutex* mutex() const noexcept { return mutex_; }
+
+  /// Unlocks now. A fatal error if it holds nothing.
+  void unlock() noexcept;
+  /// Leaves the mutex locked for somebody who will call Mutex::unlock().
+  Mutex* release() noexcept { return std::exchange(mutex_, nullptr); }
+
+ private:
+  Mutex* mutex_ = nullptr;
+};
+
+/// A lock that a goroutine may hold across waits (Go's sync.Mutex):
+///
+///     auto guard = co_await mu.lock();
+///
+/// Waiters get it in the order in which they came: unlock() hands it to the first one, so that
+/// nobody can overtake them and nobody starves (MU-05). Not recursive: a goroutine that locks twice
+/// waits for itself (MU-02). What was done before an unlock is visible after the next lock (MU-07).
+///
+/// Whoever has locked it may destroy it at once after unlocking, if nobody else uses it any more:
+/// the unlock that came before does not touch it again. Destroying it while goroutines wait is a
+/// fatal error. One that was locked when its runtime ended stays locked. Not copyable, not movable.
+///
+/// For the goroutines of one runtime; try_lock() and unlock() also for plain threads, on whose
+/// behalf a worker carries them out while a runtime uses it.
+class Mutex {
+ public:
+  using Guard = MutexGuard;
+
+  Mutex() noexcept = default;
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+  ~Mutex() {
+    if (!waiters_.empty()) [[unlikely]]
+      destroyed();
+  }
+
+  /// Locks and yields a Guard: `auto guard = co_await mu.lock()`. Suspends while another one holds
+  /// it. Also a case of select_any: one that loses does not hold the lock. Cancellable: it is not
+  /// held then. Throws Panic if another live runtime uses this mutex.
+  detail::MutexOp lock() noexcept { return detail::MutexOp(*this); }
+
+  /// Locks if nobody holds it; otherwise the Guard is empty. Does not suspend.
+  Guard try_lock();
+
+  /// Unlocks. By any goroutine, not only the one that locked (MU-01), for a guard that was
+  /// released: `(co_await mu.lock()).release()` is Go's Lock. A fatal error "sync: unlock of
+  /// unlocked mutex" if nobody holds it (MU-03). Does not suspend.
+  void unlock() noexcept;
+
+ private:
+  friend class detail::MutexCase;
+
+  bool take() noexcept {
+    detail::SpinGuard guard(lock_);
+    if (held_) return false;
+    held_ = true;
+    return true;
+  }
+  void unlock_here() noexcept;
+  void bind(std::uint32_t runtime_id);
+  void destroyed() noexcept;
+
+  // Everything under the lock; dropping it is the last touch of whoever changed something, and
+  // everybody looks at the mutex under it.
+  detail::SpinLock lock_;
+  bool held_ = false;  // by a goroutine that has resumed or will; false implies that nobody waits
+  std::atomic<std::uint32_t> runtime_id_{0};
+  detail::WaitQueue waiters_;  // touched only by goroutines of runtime_id_
+};
+
+inline MutexGuard::~MutexGuard() {
+  if (mutex_ != nullptr) mutex_->unlock();
+}
+
+namespace detail {
+
+/// One lock() under way. node.ok: it holds the mutex, and no guard does yet.
+class MutexCase : public CaseBase {
+ public:
+  explicit MutexCase(MutexOp op) noexcept : mutex_(op.mutex_) {}
+  ~MutexCase() {
+    if (node.ok) [[unlikely]]
+      mutex_->unlock();
+  }
+  bool try_take() final {
+    check_runtime();
+    return node.ok = mutex_->take();
+  }
+  Enlist enlist() final;
+  void withdraw() noexcept final;
+  bool looks_ready() final;
+  WaitReason reason() const noexcept { return WaitReason::mutex_lock; }
+  MutexGuard result() noexcept {
+    node.ok = false;
+    return MutexGuard(*mutex_);
+  }
+
+ private:
+  void check_runtime() {
+    if (mutex_->runtime_id_.load(std::memory_order_relaxed) != node.g->runtime_id) [[unlikely]]
+      mutex_->bind(node.g->runtime_id);
+  }
+
+  Mutex* mutex_;
+};
+
+}  // namespace detail
+}  // namespace ringo

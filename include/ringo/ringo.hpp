@@ -1,0 +1,18 @@
+// All of ringo. The headers stand on their own too.
+#pragma once
+
+#include <ringo/blocking.hpp>
+#include <ringo/channel.hpp>
+#include <ringo/error.hpp>
+#include <ringo/go.hpp>
+#include <ringo/net.hpp>
+#include <ringo/panic.hpp>
+#include <ringo/readiness.hpp>
+#include <ringo/result.hpp>
+#include <ringo/run.hpp>
+#include <ringo/select.hpp>
+#include <ringo/signals.hpp>
+#include <ringo/sync.hpp>
+#include <ringo/task.hpp>
+#include <ringo/time.hpp>
+#include <ringo/version.hpp>

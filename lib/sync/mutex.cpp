@@ -1,0 +1,85 @@
+#include <ringo/mutex.hpp>
+
+#include <ringo/panic.hpp>
+
+#include "sync/owner.hpp"
+
+namespace ringo {
+
+void Mutex::bind(std::uint32_t runtime_id) {
+  detail::change_owner(runtime_id_, lock_, runtime_id, "Mutex", [this] { waiters_.forget(); });
+}
+
+void Mutex::destroyed() noexcept {
+  detail::WaitQueue* queues[] = {&waiters_};
+  detail::destroyed_with_waiters("Mutex", lock_, runtime_id_.load(std::memory_order_relaxed),
+                                 queues, 1);
+}
+
+MutexGuard Mutex::try_lock() {
+  bool taken = false;
+  if (detail::at_home(runtime_id_)) [[likely]] {
+    taken = take();
+  } else {
+    detail::call_from_afar(
+        runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [&] { taken = take(); });
+  }
+  return taken ? Guard(*this) : Guard();
+}
+
+void Mutex::unlock() noexcept {
+  if (detail::at_home(runtime_id_)) [[likely]]
+    return unlock_here();
+  detail::call_from_afar(
+      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [&] { unlock_here(); });
+}
+
+void Mutex::unlock_here() noexcept {
+  detail::WaitNode* next = nullptr;
+  bool held = false;
+  {
+    detail::SpinGuard guard(lock_);
+    held = held_;
+    if (held && !waiters_.empty()) [[unlikely]] {
+      next = waiters_.pop_claimed();
+      if (next != nullptr) next->ok = true;
+    }
+    held_ = next != nullptr;
+  }
+  if (!held) [[unlikely]]
+    detail::fatal("sync: unlock of unlocked mutex");
+  if (next != nullptr) detail::complete(*next);
+}
+
+void MutexGuard::unlock() noexcept {
+  if (mutex_ == nullptr) detail::fatal("sync: unlock of unlocked mutex");
+  std::exchange(mutex_, nullptr)->unlock();
+}
+
+namespace detail {
+
+Enlist MutexCase::enlist() {
+  SpinGuard guard(mutex_->lock_);
+  if (!mutex_->held_) {
+    if (!claim_self()) return Enlist::lost;
+    mutex_->held_ = true;
+    node.ok = true;
+    return Enlist::taken;
+  }
+  mutex_->waiters_.push_back(node);
+  return Enlist::waiting;
+}
+
+void MutexCase::withdraw() noexcept {
+  SpinGuard guard(mutex_->lock_);
+  if (node.linked.load(std::memory_order_relaxed)) mutex_->waiters_.remove(node);
+}
+
+bool MutexCase::looks_ready() {
+  check_runtime();
+  SpinGuard guard(mutex_->lock_);
+  return !mutex_->held_;
+}
+
+}  // namespace detail
+}  // namespace ringo
