@@ -54,7 +54,7 @@ struct Setting {
   unsigned workers;
 };
 
-namespace detail {
+namespace harness {
 
 /// What the cases have in common.
 struct State {
@@ -177,25 +177,25 @@ Task<> checked_body(F& body, const Setting& setting, std::exception_ptr& error) 
   } catch (...) { error = std::current_exception(); }
 }
 
-}  // namespace detail
+}  // namespace harness
 
 /// The combinations to run now.
 inline std::vector<Setting> settings() {
-  const char* drivers = detail::variable("RINGO_TEST_DRIVERS");
-  const char* workers = detail::variable("RINGO_TEST_WORKERS");
+  const char* drivers = harness::variable("RINGO_TEST_DRIVERS");
+  const char* workers = harness::variable("RINGO_TEST_WORKERS");
   std::vector<Setting> list;
-  for (const std::string& driver : detail::words(drivers != nullptr ? drivers : "uring,epoll")) {
-    for (const std::string& number : detail::words(workers != nullptr ? workers : "1,2,4")) {
+  for (const std::string& driver : harness::words(drivers != nullptr ? drivers : "uring,epoll")) {
+    for (const std::string& number : harness::words(workers != nullptr ? workers : "1,2,4")) {
       auto count = static_cast<unsigned>(std::strtoul(number.c_str(), nullptr, 10));
       if ((driver != "uring" && driver != "epoll") || count == 0) {
         FAIL("RINGO_TEST_DRIVERS or RINGO_TEST_WORKERS: ", driver.c_str(), " ", number.c_str());
       }
       if (driver == "epoll") {
         list.push_back({DriverKind::epoll, "epoll", count});
-      } else if (detail::uring_works()) {
+      } else if (harness::uring_works()) {
         list.push_back({DriverKind::uring, "uring", count});
       } else {
-        ++detail::state.not_run;
+        ++harness::state.not_run;
       }
     }
   }
@@ -213,24 +213,24 @@ inline Options options_of(const Setting& setting, Options base = {}) {
 template <class F>
 void for_each_setting(F&& f) {
   for (const Setting& setting : settings()) {
-    std::string where = detail::describe(setting);
-    if (detail::variable("RINGO_TEST_TRACE") != nullptr && !detail::state.in_child) {
-      std::printf("[ringo] %s (%s)\n", detail::state.case_name, where.c_str());
+    std::string where = harness::describe(setting);
+    if (harness::variable("RINGO_TEST_TRACE") != nullptr && !harness::state.in_child) {
+      std::printf("[ringo] %s (%s)\n", harness::state.case_name, where.c_str());
       std::fflush(stdout);
     }
-    int before = detail::state.failures;
+    int before = harness::state.failures;
     struct Report {
       const std::string& where;
       int before;
       int exceptions = std::uncaught_exceptions();
       ~Report() {
-        if (detail::state.failures != before || std::uncaught_exceptions() > exceptions) {
-          std::printf("[ringo] the failure above: %s (%s)\n", detail::state.case_name,
+        if (harness::state.failures != before || std::uncaught_exceptions() > exceptions) {
+          std::printf("[ringo] the failure above: %s (%s)\n", harness::state.case_name,
                       where.c_str());
         }
       }
     } report{where, before};
-    detail::Watchdog watchdog(where);
+    harness::Watchdog watchdog(where);
     f(setting);
   }
 }
@@ -239,9 +239,10 @@ void for_each_setting(F&& f) {
 /// Throws what it throws.
 template <class F>
 void run_setting(const Setting& setting, F&& body, Options base = {}) {
-  detail::Watchdog watchdog(detail::describe(setting));
+  harness::Watchdog watchdog(harness::describe(setting));
   std::exception_ptr error;
-  ringo::run(options_of(setting, base), [&] { return detail::checked_body(body, setting, error); });
+  ringo::run(options_of(setting, base),
+             [&] { return harness::checked_body(body, setting, error); });
   if (error) std::rethrow_exception(error);
 }
 
@@ -290,6 +291,16 @@ Task<> on_one_worker(F body) {
   if (error) std::rethrow_exception(error);
 }
 
+/// RINGO_TEST whose main part runs as on_one_worker() says: with go_on(0, ...) for the other
+/// goroutines, and yields(), the order of everything is known.
+#define RINGO_TEST_PINNED(...) RINGO_TEST_PINNED_NAMED_(DOCTEST_ANONYMOUS(ringo_test_), __VA_ARGS__)
+#define RINGO_TEST_PINNED_NAMED_(name, ...)                                        \
+  static ::ringo::Task<> name();                                                   \
+  TEST_CASE(__VA_ARGS__) {                                                         \
+    ::ringo::test::run_matrix([] { return ::ringo::test::on_one_worker(&name); }); \
+  }                                                                                \
+  static ::ringo::Task<> name()
+
 // --- programs that end badly --------------------------------------------------------------------
 
 /// How a child process ended, and what it wrote to standard error.
@@ -313,20 +324,20 @@ Ended in_child(F&& f) {
     ::dup2(pipe_ends[1], STDERR_FILENO);
     ::close(pipe_ends[0]);
     ::close(pipe_ends[1]);
-    detail::state.in_child = true;
-    detail::state.watchdogs = 0;  // an alarm is not inherited
-    int before = detail::state.failures;
-    detail::Watchdog watchdog("in a child");
+    harness::state.in_child = true;
+    harness::state.watchdogs = 0;  // an alarm is not inherited
+    int before = harness::state.failures;
+    harness::Watchdog watchdog("in a child");
     int code = 0;
     try {
       f();
-      if (detail::state.failures != before) code = 98;
+      if (harness::state.failures != before) code = 98;
     } catch (const std::exception& error) {
       std::fprintf(stderr, "exception out of the child: %s\n", error.what());
       code = 99;
     } catch (...) {
       std::fprintf(stderr, "exception out of the child\n");
-      code = detail::state.failures != before ? 98 : 99;
+      code = harness::state.failures != before ? 98 : 99;
     }
     std::fflush(stdout);
     std::fflush(stderr);

@@ -143,7 +143,7 @@ def write_gnuplot(path, svg, machine, servers, results):
     columns = [i for i in (0, 1) if any(row[i] for row in grid)]
 
     # All lengths in pixels; the origin is at the lower left, as in gnuplot.
-    bar, axis, right, head, above, plot, below = 32, 78, 14, 112, 44, 210, 62
+    bar, axis, right, head, above, plot, below = 32, 92, 14, 112, 44, 210, 62
     group = bar * len(names) + 26
     widest = {i: max(len(row[i]) for row in grid) for i in columns}
     width = sum(axis + group * widest[i] + right for i in columns)
@@ -203,7 +203,8 @@ def write_gnuplot(path, svg, machine, servers, results):
                     f"set bmargin at screen {bottom / height:.4f}",
                     f"set tmargin at screen {(bottom + plot) / height:.4f}",
                     f"set title {quote(f'{row_title(cases[0])}')} font ',13' offset 0,-0.3",
-                    "set ylabel 'ns per request' offset 0.5,0",
+                    f"set label 50 'ns per request' at {at(x - 76, bottom + plot / 2)} center "
+                    "rotate by 90",
                     "set xlabel 'connections × message size' offset 0,0.3 tc rgb '#606060'",
                     f"set xrange [-0.5:{len(cases) - 0.5}]",
                     f"set yrange [0:{top * 1.12:.0f}]",

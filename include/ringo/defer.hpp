@@ -1,13 +1,16 @@
-// Defer: something to be done when a scope is left (Go's defer).
+// Defer: what is to be done when a scope ends, however it ends.
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <vector>
+
+#include <ringo/detail/frame_allocator.hpp>
+#include <ringo/detail/promise.hpp>
+#include <ringo/detail/unwrap.hpp>
 
 namespace ringo {
 
@@ -15,137 +18,153 @@ namespace detail {
 
 [[noreturn]] void throw_deferred_nil();
 
-/// A deferred call threw while an exception was under way already, which C++ cannot replace: says
-/// so in the log and lets the first one go on.
-void note_suppressed(std::exception_ptr error) noexcept;
+/// Inside a catch handler: a deferred call has thrown while another exception unwinds.
+void deferred_call_failed() noexcept;
 
-/// A callable with the arguments it was given.
+/// A callable with its arguments, taken at once.
 template <class F, class... Args>
 class DeferredCall {
  public:
-  template <class G, class... Given>
-  explicit DeferredCall(std::in_place_t, G&& f, Given&&... args)
-      : f_(std::forward<G>(f)), args_(std::forward<Given>(args)...) {}
+  template <class... Given>
+  explicit DeferredCall(Given&&... given) : call_(std::forward<Given>(given)...) {}
 
-  void operator()() {
-    if constexpr (requires { f_ == nullptr; }) {
-      if (f_ == nullptr) throw_deferred_nil();
-    }
-    std::apply([this](Args&... args) { std::invoke(f_, unwrap(args)...); }, args_);
+  void run() {
+    std::apply(
+        [](F& f, Args&... args) {
+          static_assert(
+              !is_task<std::remove_cvref_t<decltype(std::invoke(f, unwrap_stored(args)...))>>,
+              "a deferred call cannot be a coroutine: destructors cannot await");
+          if (is_nil(f)) throw_deferred_nil();
+          (void)std::invoke(f, unwrap_stored(args)...);
+        },
+        call_);
   }
 
  private:
-  template <class A>
-  static A&& unwrap(A& stored) noexcept {
-    return std::move(stored);
-  }
-  template <class A>
-  static A& unwrap(std::reference_wrapper<A>& stored) noexcept {
-    return stored.get();
+  /// A null function pointer, or an empty std::function and its like. (A lambda without captures
+  /// compares with nullptr too, but is not made from it.)
+  static bool is_nil(const F& f) noexcept {
+    if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
+      return f == nullptr;
+    } else if constexpr (std::is_constructible_v<F, std::nullptr_t> &&
+                         requires { static_cast<bool>(f == nullptr); }) {
+      return static_cast<bool>(f == nullptr);
+    } else {
+      return false;
+    }
   }
 
-  F f_;
-  std::tuple<Args...> args_;
+  std::tuple<F, Args...> call_;
 };
 
 }  // namespace detail
 
-/// Calls f(args...) when it goes out of scope, whether by return, co_return, an exception or
-/// goexit; several run in reverse order. f is moved in, the arguments are copied at once, as Go
-/// evaluates them (DP-01); capture by [&] to see later changes. The call cannot wait: co_await in a
-/// destructor is no C++.
+/// Calls something when it goes out of scope (Go's defer, but at the end of the block it stands in,
+/// not of the function; see DeferStack):
 ///
-/// An exception of f leaves the scope, unless one is under way already: then it is logged and
-/// dropped (Go would let it take the other one's place). A null function throws Panic when it is
-/// called, not before (DP-06).
+///     Defer close{[&] { file.close(); }};
+///     Defer log{write_line, "left"};      // arguments are taken now (DP-01)
 ///
-///     Defer done{[&] { wg.done(); }};
-///     Defer close{std::fclose, file};
+/// Several run in the reverse of their order (DP-02), also when the scope is left by an exception,
+/// Canceled or goexit() (DP-04); not in a goroutine that is abandoned when main returns. The call
+/// cannot suspend: it is made in a destructor. A null function throws Panic, when it would be
+/// called (DP-06). Usable inside and outside of coroutines.
+///
+/// If the call throws, its exception leaves the scope like any other, and the remaining Defers run.
+/// While an exception unwinds the scope already, C++ cannot replace it by another as Go does
+/// (DP-10): the newer one is written to the log and dropped, the older one goes on. DeferStack
+/// replaces among its own calls.
 template <class F, class... Args>
-class [[nodiscard("give it a name: an unnamed Defer runs at once")]] Defer {
+class [[nodiscard("give it a name: it acts when that goes out of scope")]] Defer {
  public:
-  template <class G, class... Given>
-    requires(!std::is_same_v<std::remove_cvref_t<G>, Defer>)
-  explicit Defer(G&& f, Given&&... args)
-      : call_(std::in_place, std::forward<G>(f), std::forward<Given>(args)...) {}
+  explicit Defer(F f, Args... args) : call_(std::move(f), std::move(args)...) {}
   Defer(const Defer&) = delete;
   Defer& operator=(const Defer&) = delete;
   ~Defer() noexcept(false) {
     if (dismissed_) return;
-    if (std::uncaught_exceptions() == 0) {
-      call_();
+    if (std::uncaught_exceptions() == unwinding_) {
+      call_.run();
       return;
     }
     try {
-      call_();
-    } catch (...) {
-      detail::note_suppressed(std::current_exception());
-    }
+      call_.run();
+    } catch (...) { detail::deferred_call_failed(); }
   }
 
-  /// Nothing will be called.
+  /// Calls off the call.
   void dismiss() noexcept { dismissed_ = true; }
 
  private:
   detail::DeferredCall<F, Args...> call_;
+  // Exceptions in flight: counted per thread, but none is in flight where a coroutine suspends.
+  int unwinding_ = std::uncaught_exceptions();
   bool dismissed_ = false;
 };
 template <class F, class... Args>
-Defer(F&&, Args&&...) -> Defer<std::decay_t<F>, std::decay_t<Args>...>;
+Defer(F, Args...) -> Defer<F, Args...>;
 
-/// Defers to the end of a function what a loop collects: push() in the loop, and all calls run in
-/// reverse order when the stack goes out of scope (DP-02), every one of them though others throw;
-/// the last exception thrown is the one that leaves. Otherwise as Defer.
-class [[nodiscard("give it a name")]] DeferStack {
+/// Any number of deferred calls, for those of a loop or under a condition, which Go runs at the end
+/// of the function (DP-02, DP-03): declare it at the top of the function.
+///
+///     DeferStack defers;
+///     for (auto& name : names) defers.push(remove_file, name);
+///
+/// They run last in, first out when it goes out of scope. If one throws, the others still run; then
+/// the exception leaves the scope. If several throw the last one replaces those before, as in Go
+/// (DP-10); if it is a Panic it nests the one it replaced (std::nested_exception), and the report
+/// of an uncaught one shows them all. While an exception unwinds the scope: as Defer. Not copyable,
+/// not movable; for one goroutine.
+class [[nodiscard("give it a name: it acts when that goes out of scope")]] DeferStack {
  public:
-  DeferStack() = default;
+  DeferStack() noexcept = default;
   DeferStack(const DeferStack&) = delete;
   DeferStack& operator=(const DeferStack&) = delete;
-  ~DeferStack() noexcept(false) { run(); }
+  ~DeferStack() noexcept(false) {
+    if (top_ != nullptr) finish();
+  }
 
+  /// Defers f(args...); takes them now, std::ref for a reference. Also from inside a deferred call,
+  /// which it then follows.
   template <class F, class... Args>
-  void push(F&& f, Args&&... args) {
-    using Call = detail::DeferredCall<std::decay_t<F>, std::decay_t<Args>...>;
-    calls_.push_back(std::make_unique<Holder<Call>>(std::in_place, std::forward<F>(f),
-                                                    std::forward<Args>(args)...));
+  void push(F && f, Args && ... args) {
+    auto* entry = new EntryOf<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
+                                                                      std::forward<Args>(args)...);
+    entry->below = top_;
+    top_ = entry;
   }
 
-  /// Calls what is deferred now; the stack is empty then.
-  void run() {
-    const bool unwinding = std::uncaught_exceptions() > 0;
-    std::exception_ptr last;
-    while (!calls_.empty()) {
-      std::unique_ptr<HolderBase> call = std::move(calls_.back());
-      calls_.pop_back();
-      try {
-        call->run();
-      } catch (...) {
-        if (last) detail::note_suppressed(last);
-        last = std::current_exception();
-      }
-    }
-    if (!last) return;
-    if (!unwinding) std::rethrow_exception(last);
-    detail::note_suppressed(last);
-  }
+  /// Runs them now. Throws as the end of the scope would.
+  void run();
 
-  /// Nothing will be called.
-  void dismiss() noexcept { calls_.clear(); }
+  /// Calls them all off.
+  void dismiss() noexcept;
+
+  bool empty() const noexcept { return top_ == nullptr; }
 
  private:
-  struct HolderBase {
-    virtual ~HolderBase() = default;
+  struct Entry {
+    virtual ~Entry() = default;
     virtual void run() = 0;
-  };
-  template <class Call>
-  struct Holder final : HolderBase {
-    template <class... Given>
-    explicit Holder(Given&&... given) : call(std::forward<Given>(given)...) {}
-    void run() override { call(); }
-    Call call;
+    Entry* below = nullptr;
   };
 
-  std::vector<std::unique_ptr<HolderBase>> calls_;
+  template <class F, class... Args>
+  struct EntryOf final : Entry {
+    template <class... Given>
+    explicit EntryOf(Given&&... given) : call(std::forward<Given>(given)...) {}
+    static void* operator new(std::size_t size) { return detail::frame_allocate(size); }
+    static void operator delete(void* memory, std::size_t size) noexcept {
+      detail::frame_free(memory, size);
+    }
+    void run() override { call.run(); }
+    detail::DeferredCall<F, Args...> call;
+  };
+
+  void finish();
+  void pop_and_run();
+
+  Entry* top_ = nullptr;
+  int unwinding_ = std::uncaught_exceptions();
 };
 
 }  // namespace ringo

@@ -3,10 +3,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <utility>
 
 #include <ringo/detail/spin_lock.hpp>
 #include <ringo/detail/wait.hpp>
+#include <ringo/lock_guard.hpp>
 
 namespace ringo {
 
@@ -20,7 +20,7 @@ class MutexCase;
 class [[nodiscard("co_await it")]] MutexOp {
  public:
   using Case = MutexCase;
-  explicit MutexOp(Mutex& mutex) noexcept : mutex_(&mutex) {}
+  explicit MutexOp(Mutex & mutex) noexcept : mutex_(&mutex) {}
 
  private:
   friend Case;
@@ -28,34 +28,6 @@ class [[nodiscard("co_await it")]] MutexOp {
 };
 
 }  // namespace detail
-
-/// Holds a Mutex and unlocks it when it goes out of scope. Move-only; may be empty.
-class [[nodiscard("a guard that is dropped unlocks at once")]] MutexGuard {
- public:
-  MutexGuard() noexcept = default;
-  /// Takes over a mutex that is locked already.
-  explicit MutexGuard(Mutex& locked) noexcept : mutex_(&locked) {}
-  MutexGuard(MutexGuard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
-  MutexGuard& operator=(MutexGuard&& other) noexcept {
-    MutexGuard old(std::move(*this));
-    mutex_ = std::exchange(other.mutex_, nullptr);
-    return *this;
-  }
-  ~MutexGuard();
-
-  bool owns_lock() const noexcept { return mutex_ != nullptr; }
-  explicit operator bool() const noexcept { return owns_lock(); }
-  /// The mutex it holds, or null.
-  Mutex* mutex() const noexcept { return mutex_; }
-
-  /// Unlocks now. A fatal error if it holds nothing.
-  void unlock() noexcept;
-  /// Leaves the mutex locked for somebody who will call Mutex::unlock().
-  Mutex* release() noexcept { return std::exchange(mutex_, nullptr); }
-
- private:
-  Mutex* mutex_ = nullptr;
-};
 
 /// A lock that a goroutine may hold across waits (Go's sync.Mutex):
 ///
@@ -73,7 +45,7 @@ class [[nodiscard("a guard that is dropped unlocks at once")]] MutexGuard {
 /// behalf a worker carries them out while a runtime uses it.
 class Mutex {
  public:
-  using Guard = MutexGuard;
+  using Guard = LockGuard<Mutex>;
 
   Mutex() noexcept = default;
   Mutex(const Mutex&) = delete;
@@ -117,10 +89,6 @@ class Mutex {
   detail::WaitQueue waiters_;  // touched only by goroutines of runtime_id_
 };
 
-inline MutexGuard::~MutexGuard() {
-  if (mutex_ != nullptr) mutex_->unlock();
-}
-
 namespace detail {
 
 /// One lock() under way. node.ok: it holds the mutex, and no guard does yet.
@@ -139,9 +107,9 @@ class MutexCase : public CaseBase {
   void withdraw() noexcept final;
   bool looks_ready() final;
   WaitReason reason() const noexcept { return WaitReason::mutex_lock; }
-  MutexGuard result() noexcept {
+  Mutex::Guard result() noexcept {
     node.ok = false;
-    return MutexGuard(*mutex_);
+    return Mutex::Guard(*mutex_);
   }
 
  private:

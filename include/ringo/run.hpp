@@ -102,7 +102,7 @@ unsigned this_worker() noexcept;
 std::string_view driver_name() noexcept;
 
 /// Goes to the tail of the ready queue and lets the others run first (Go's runtime.Gosched):
-/// `co_await yield()`. Always suspends, loses nothing.
+/// `co_await yield()`. Always suspends; throws Canceled if the goroutine has been cancelled.
 class [[nodiscard("co_await it")]] yield {
  public:
   class Awaiter {
@@ -115,7 +115,10 @@ class [[nodiscard("co_await it")]] yield {
       g->leaf = frame;
       detail::reschedule(g);
     }
-    void await_resume() const noexcept {}
+    void await_resume() const {
+      if (g_->guarded && detail::cancellation_pending(g_)) [[unlikely]]
+        throw Canceled{};
+    }
 
    private:
     detail::Goroutine* g_;

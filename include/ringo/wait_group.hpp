@@ -23,7 +23,7 @@ class WaitGroupCase;
 class [[nodiscard("co_await it")]] WaitGroupOp {
  public:
   using Case = WaitGroupCase;
-  explicit WaitGroupOp(WaitGroup& group) noexcept : group_(&group) {}
+  explicit WaitGroupOp(WaitGroup & group) noexcept : group_(&group) {}
 
  private:
   friend Case;

@@ -98,14 +98,13 @@ void Socket::finish_close() noexcept {
 }
 
 void Socket::close_from_anywhere() noexcept {
-  if (on_worker_thread() && current_runtime_id() == runtime_id_) {
-    close();
-    return;
-  }
-  if (!runtime_is_alive(runtime_id_)) return;  // it has closed the descriptor
+  in_own_runtime([this] { close(); });
+}
+
+void Socket::call_own_runtime(void (*fn)(void*), void* context) noexcept {
+  if (!runtime_is_alive(runtime_id_)) return;
   try {
-    call_on_runtime(
-        runtime_id_, [](void* self) { static_cast<Socket*>(self)->close(); }, this);
+    call_on_runtime(runtime_id_, fn, context);
   } catch (const Panic&) {
     // It ended meanwhile.
   }

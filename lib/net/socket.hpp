@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <type_traits>
 
 #include <ringo/detail/frame_allocator.hpp>
 #include <ringo/detail/spin_lock.hpp>
@@ -28,6 +29,7 @@
 #include <ringo/result.hpp>
 
 #include "driver/driver.hpp"
+#include "runtime/external.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/worker.hpp"
 
@@ -150,6 +152,19 @@ class Socket : public IoSource, public Resource, protected InboxNode {
     if (side.due != no_deadline) arm_deadline(side);
   }
 
+  /// Calls f() on a worker of the socket's runtime: here, if this is one. Not at all once that
+  /// runtime has ended, and with it everything f could be about.
+  template <class F>
+  void in_own_runtime(F&& f) noexcept {
+    if (on_worker_thread() && current_runtime_id() == runtime_id_) return f();
+    call_own_runtime(
+        [](void* context) {
+          // Elsewhere if it ended this very moment.
+          if (on_worker_thread()) (*static_cast<std::remove_reference_t<F>*>(context))();
+        },
+        &f);
+  }
+
   /// Last line of each callback: closes the descriptor if that was all.
   void end_callback() noexcept {
     if (stopped && in_flight == 0) [[unlikely]] finish_close();
@@ -161,6 +176,7 @@ class Socket : public IoSource, public Resource, protected InboxNode {
 
  private:
   bool settle(Worker* here) noexcept;
+  void call_own_runtime(void (*fn)(void*), void* context) noexcept;
   void arm_deadline(Side& side) noexcept;
   void disarm_deadline(Side& side) noexcept;
   static bool keep(TimerNode* node) noexcept;

@@ -247,8 +247,11 @@ void StreamSocket::drop_chunk(const Chunk& chunk) noexcept {
 }
 
 void StreamSocket::take_back(const Chunk& chunk) noexcept {
-  SpinGuard guard(in_.lock);
-  drop_chunk(chunk);
+  if (chunk.capacity != 0) return frame_free(chunk.data, chunk.capacity);
+  in_own_runtime([&] {
+    SpinGuard guard(in_.lock);
+    drop_chunk(chunk);
+  });
 }
 
 void StreamSocket::fail_readers(int status, WakeList& wake) noexcept {

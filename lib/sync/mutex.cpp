@@ -16,7 +16,7 @@ void Mutex::destroyed() noexcept {
                                  queues, 1);
 }
 
-MutexGuard Mutex::try_lock() {
+Mutex::Guard Mutex::try_lock() {
   bool taken = false;
   if (detail::at_home(runtime_id_)) [[likely]] {
     taken = take();
@@ -51,11 +51,6 @@ void Mutex::unlock_here() noexcept {
   if (next != nullptr) detail::complete(*next);
 }
 
-void MutexGuard::unlock() noexcept {
-  if (mutex_ == nullptr) detail::fatal("sync: unlock of unlocked mutex");
-  std::exchange(mutex_, nullptr)->unlock();
-}
-
 namespace detail {
 
 Enlist MutexCase::enlist() {
@@ -80,6 +75,8 @@ bool MutexCase::looks_ready() {
   SpinGuard guard(mutex_->lock_);
   return !mutex_->held_;
 }
+
+void unlock_of_empty_guard() noexcept { fatal("sync: unlock by a guard that holds nothing"); }
 
 }  // namespace detail
 }  // namespace ringo

@@ -21,11 +21,22 @@
 
 namespace ringo::detail {
 
+/// Drops nodes at the front whose wait was ended elsewhere (another case won, or it was cancelled)
+/// and which have not left yet, so that they are in nobody's way. Under the queue's lock. Their own
+/// withdraw() finds nothing to do then: what it would have done for others is the caller's to do.
+inline void drop_lost(WaitQueue& queue) noexcept {
+  while (WaitNode* first = queue.front()) {
+    if (first->seq == 0) return;
+    std::uint64_t word = first->g->claim.load(std::memory_order_acquire);
+    if ((word & ~claim_bits) == first->seq && (word & claim_claimed) == 0) return;
+    queue.remove(*first);
+  }
+}
+
 /// True on a worker of the runtime that owns the lock already.
 inline bool at_home(const std::atomic<std::uint32_t>& owner) noexcept {
   const Worker* worker = Worker::current();
-  return worker != nullptr &&
-         worker->runtime().id() == owner.load(std::memory_order_relaxed);
+  return worker != nullptr && worker->runtime().id() == owner.load(std::memory_order_relaxed);
 }
 
 [[noreturn]] void throw_foreign(const char* type);
@@ -57,13 +68,14 @@ void change_owner(std::atomic<std::uint32_t>& owner, SpinLock& lock, std::uint32
 /// Carries out a call that is not at home: on a worker after its runtime was made the owner, from a
 /// plain thread by a worker of the owner.
 template <class Forget, class Call>
-[[gnu::noinline, gnu::cold]] void call_from_afar(std::atomic<std::uint32_t>& owner, SpinLock& lock, const char* type,
-                    Forget&& forget, Call&& call) {
+[[gnu::noinline, gnu::cold]] void call_from_afar(std::atomic<std::uint32_t>& owner, SpinLock& lock,
+                                                 const char* type, Forget&& forget, Call&& call) {
   if (std::uint32_t here = current_runtime_id(); here != 0) {
     change_owner(owner, lock, here, type, forget);
     return call();
   }
-  for (bool done = false; !done;) {
+  bool done = false;
+  while (!done) {
     std::uint32_t id = owner.load(std::memory_order_relaxed);
     with_runtime_of(id, [&] {
       if (Worker::current() == nullptr) {

@@ -19,10 +19,11 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <ringo/net.hpp>
 #include <ringo/ringo.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "flags.hpp"
 
@@ -32,7 +33,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto write_limit = 2s;  // for one write; whoever is slower is shown out
-constexpr std::ptrdiff_t outbox_size = 64;
+constexpr std::ptrdiff_t outbox_size = 1024;  // lines
+constexpr std::size_t largest_write = 64 * 1024;
 constexpr std::size_t longest_line = 1000;
 constexpr std::size_t longest_name = 20;
 
@@ -156,10 +158,16 @@ bool good_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c); });
 }
 
-/// Writes what is in the outbox until it is closed and empty, then closes the connection.
+/// Writes what is in the outbox until it is closed and empty, then closes the connection. As many
+/// lines as are there go out together.
 Task<> write_out(net::TcpStream& conn, Outbox outbox) {
-  while (auto line = co_await outbox.recv()) {
-    if (!co_await with_timeout(write_limit, conn.write(*line))) break;
+  while (auto lines = co_await outbox.recv()) {
+    while (lines->size() < largest_write) {
+      auto more = outbox.try_recv();
+      if (!more) break;
+      *lines += *more;
+    }
+    if (!co_await with_timeout(write_limit, conn.write(*lines))) break;
   }
   (void)conn.close();
 }
@@ -217,11 +225,11 @@ Task<int> app(const samples::Flags& flags) {
     fmt::print(stderr, "chat: {}\n", listener.error().message());
     co_return 1;
   }
+  Channel<int> stop(1);
+  signals::notify(stop, {SIGINT, SIGTERM});
   fmt::print("listening on {}\n", listener->local_address().to_string());
   std::fflush(stdout);
 
-  Channel<int> stop(1);
-  signals::notify(stop, {SIGINT, SIGTERM});
   Channel<int> closing;  // never sent to: closed when everybody shall go home
   Channel<Event> events;
   Summary summary;

@@ -3,79 +3,20 @@
 // One goroutine a connection, written as if reads and writes blocked. The buffer is large because a
 // read into a large one lets big messages come straight from the kernel; an idle connection could
 // do without it by waiting with recv() instead.
-#include <signal.h>
-
-#include <charconv>
+#include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <functional>
 #include <mutex>
+#include <ringo/ringo.hpp>
 #include <set>
-#include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
-#include <ringo/channel.hpp>
-#include <ringo/go.hpp>
-#include <ringo/net.hpp>
-#include <ringo/run.hpp>
-#include <ringo/select.hpp>
-#include <ringo/signals.hpp>
-#include <ringo/wait_group.hpp>
+#include "flags.hpp"
 
 using namespace ringo;
 
 namespace {
-
-struct Settings {
-  std::string host = "127.0.0.1";
-  unsigned port = 7777;
-  Options options;
-};
-
-[[noreturn]] void usage(const char* program, std::string_view problem) {
-  std::fprintf(stderr, "%s: %.*s\n", program, static_cast<int>(problem.size()), problem.data());
-  std::fprintf(stderr,
-               "usage: %s [--host ADDRESS] [--port N] [--driver auto|uring|epoll] [--workers N]\n"
-               "  --host     to listen on (127.0.0.1)\n"
-               "  --port     0 picks a free one (7777)\n"
-               "  --driver   how to talk to the kernel (auto)\n"
-               "  --workers  event loops (as many as there are cores)\n",
-               program);
-  std::exit(2);
-}
-
-Settings parse(int argc, char** argv) {
-  Settings settings;
-  const auto number = [&](std::string_view flag, std::string_view text, unsigned most) {
-    unsigned value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || value > most) {
-      usage(argv[0], std::string(flag) + " takes a number up to " + std::to_string(most));
-    }
-    return value;
-  };
-  for (int i = 1; i < argc; i += 2) {
-    const std::string_view flag = argv[i];
-    if (flag != "--host" && flag != "--port" && flag != "--driver" && flag != "--workers") {
-      usage(argv[0], "unknown argument " + std::string(flag));
-    }
-    if (i + 1 == argc) usage(argv[0], std::string(flag) + " needs a value");
-    const std::string_view value = argv[i + 1];
-    if (flag == "--host") {
-      settings.host = value;
-    } else if (flag == "--port") {
-      settings.port = number(flag, value, 65535);
-    } else if (flag == "--workers") {
-      settings.options.workers = number(flag, value, 256);
-    } else if (const auto driver = parse_driver(value)) {
-      settings.options.driver = *driver;
-    } else {
-      usage(argv[0], "--driver is auto, uring or epoll");
-    }
-  }
-  return settings;
-}
 
 /// The open connections, so that they can be closed from outside.
 class Connections {
@@ -113,12 +54,8 @@ Task<> echo(net::TcpStream conn, Connections& connections, WaitGroup& running) {
   running.done();
 }
 
-Task<int> serve(const Settings& settings) {
-  const std::string host = settings.host.find(':') == std::string::npos
-                               ? settings.host
-                               : "[" + settings.host + "]";
-  const std::string where = host + ":" + std::to_string(settings.port);
-  Result<net::TcpListener> listener = net::TcpListener::listen(where);
+Task<int> serve(const samples::Flags& flags) {
+  Result<net::TcpListener> listener = net::TcpListener::listen(flags.address());
   if (!listener) {
     std::fprintf(stderr, "echo_server: %s\n", listener.error().message().c_str());
     co_return 1;
@@ -154,6 +91,7 @@ Task<int> serve(const Settings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Settings settings = parse(argc, argv);
-  return run(settings.options, serve, settings);
+  samples::Flags flags("echo_server", "Sends back whatever it gets.", 7777);
+  flags.parse(argc, argv);
+  return run(flags.options, serve, std::cref(flags));
 }

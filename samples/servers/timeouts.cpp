@@ -7,12 +7,13 @@
 // and ends.
 #include <fmt/core.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <functional>
-#include <ringo/net.hpp>
 #include <ringo/ringo.hpp>
+#include <utility>
 
 #include "flags.hpp"
 
@@ -57,11 +58,11 @@ Task<int> app(const samples::Flags& flags, std::chrono::milliseconds idle) {
     fmt::print(stderr, "timeouts: {}\n", listener.error().message());
     co_return 1;
   }
+  Channel<int> stop(1);
+  signals::notify(stop, {SIGINT, SIGTERM});
   fmt::print("listening on {}\n", listener->local_address().to_string());
   std::fflush(stdout);
 
-  Channel<int> stop(1);
-  signals::notify(stop, {SIGINT, SIGTERM});
   Channel<int> closing;  // never sent to: closed when everybody shall go home
   WaitGroup clients;
   Summary summary;

@@ -23,17 +23,14 @@ int process_item(const std::string& item) {
 
 Task<std::vector<Outcome>> process_batch(std::vector<std::string> items) {
   std::vector<Outcome> results(items.size());
-  WaitGroup wg;
+  auto process = [&](std::size_t place, const std::string& item) {
+    try {
+      results[place].value = process_item(item);
+    } catch (const std::exception& failure) { results[place].error = failure.what(); }
+  };
 
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    wg.go([&results](std::size_t place, const std::string& item) {
-      try {
-        results[place].value = process_item(item);
-      } catch (const std::exception& failure) {
-        results[place].error = failure.what();
-      }
-    }, i, items[i]);
-  }
+  WaitGroup wg;
+  for (std::size_t i = 0; i < items.size(); ++i) wg.go(process, i, items[i]);
 
   co_await wg.wait();
   co_return results;

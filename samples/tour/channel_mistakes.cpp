@@ -10,14 +10,10 @@ Task<> app() {
   closed.close();
   try {
     co_await closed.send(1);
-  } catch (const Panic& panic) {
-    fmt::print("panic: {}\n", panic.what());
-  }
+  } catch (const Panic& panic) { fmt::print("panic: {}\n", panic.what()); }
   try {
     closed.close();
-  } catch (const Panic& panic) {
-    fmt::print("panic: {}\n", panic.what());
-  }
+  } catch (const Panic& panic) { fmt::print("panic: {}\n", panic.what()); }
 
   auto nil = Channel<int>::nil();
   auto from_nil = co_await with_timeout(50ms, nil.recv());

@@ -9,14 +9,15 @@ using namespace ringo;
 
 Task<> app() {
   WaitGroup wg;
+  auto body = [&](int id) -> Task<> {
+    Defer done{[&] { wg.done(); }};
+    fmt::print("goroutine {}\n", id);
+    co_return;
+  };
 
   for (int i = 0; i < 3; ++i) {
     wg.add(1);
-    go([&wg](int id) -> Task<> {
-      Defer done{[&] { wg.done(); }};
-      fmt::print("goroutine {}\n", id);
-      co_return;
-    }, i);
+    go(body, i);
   }
 
   co_await wg.wait();

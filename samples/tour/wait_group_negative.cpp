@@ -11,9 +11,7 @@ Task<> app() {
 
   try {
     wg.done();  // wrong: before add()
-  } catch (const Panic& panic) {
-    fmt::print("panic: {}\n", panic.what());
-  }
+  } catch (const Panic& panic) { fmt::print("panic: {}\n", panic.what()); }
 
   wg.add(1);  // right: before the goroutine starts
   go([&]() -> Task<> {

@@ -19,14 +19,16 @@ struct HierarchicalTask {
     Defer done{[&] { parent.done(); }};
     for (auto subtask : subtasks) {
       local.add(1);
-      go([this](std::chrono::milliseconds takes) -> Task<> {
-        Defer sub_done{[&] { local.done(); }};
-        co_await sleep_for(takes);
-        fmt::print("{}: a subtask is done\n", name);
-      }, subtask);
+      go(&HierarchicalTask::execute_subtask, this, subtask);
     }
     co_await local.wait();
     fmt::print("{}: all subtasks are done\n", name);
+  }
+
+  Task<> execute_subtask(std::chrono::milliseconds takes) {
+    Defer done{[&] { local.done(); }};
+    co_await sleep_for(takes);
+    fmt::print("{}: a subtask is done\n", name);
   }
 };
 

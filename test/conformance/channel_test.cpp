@@ -182,9 +182,7 @@ RINGO_TEST("CH-22: waiting receivers are served in the order in which they came"
     co_await yields();
     for (int i = 0; i < 10; ++i) CHECK(ch.try_send(i));
     CHECK(!ch.try_send(99));
-    for (int i = 0; i < 10; ++i) {
-      CHECK(co_await receivers[static_cast<std::size_t>(i)] == i);
-    }
+    for (int i = 0; i < 10; ++i) { CHECK(co_await receivers[static_cast<std::size_t>(i)] == i); }
   });
 }
 
@@ -276,9 +274,7 @@ RINGO_TEST("CH-30: the value is evaluated and copied before the communication") 
 
     // The expression is evaluated even if the channel is nil, before the wait.
     auto evaluated = std::make_shared<bool>(false);
-    auto send = [evaluated]() -> Task<> {
-      co_await Channel<bool>::nil().send(*evaluated = true);
-    };
+    auto send = [evaluated]() -> Task<> { co_await Channel<bool>::nil().send(*evaluated = true); };
     CHECK(co_await blocks(send));
     CHECK(*evaluated);
   });

@@ -149,13 +149,11 @@ RINGO_TEST("SE-08: cases on nil channels are off, from one execution to the next
   int from_a = 0;
   int from_b = 0;
   while (!a.is_nil() || !b.is_nil()) {
-    co_await select_any{on(a.recv(),
-                           [&](std::optional<int> v) {
-                             v ? void(++from_a) : void(a = Channel<int>::nil());
-                           }),
-                        on(b.recv(), [&](std::optional<int> v) {
-                          v ? void(++from_b) : void(b = Channel<int>::nil());
-                        })};
+    co_await select_any{
+        on(a.recv(),
+           [&](std::optional<int> v) { v ? void(++from_a) : void(a = Channel<int>::nil()); }),
+        on(b.recv(),
+           [&](std::optional<int> v) { v ? void(++from_b) : void(b = Channel<int>::nil()); })};
   }
   CHECK(from_a == 4);
   CHECK(from_b == 4);
@@ -195,8 +193,8 @@ RINGO_TEST("SE-11: one case is the plain operation, with a default the one that 
     CHECK(co_await try_recv() == 3);
     CHECK(co_await try_recv() == -2);
     co_await select_any{on(ch.send(6), [] {})};
-    CHECK(co_await select_any{
-              on(ch.recv(), [](std::optional<int> v) { return v.value_or(-1); })} == 6);
+    CHECK(co_await select_any{on(ch.recv(), [](std::optional<int> v) { return v.value_or(-1); })} ==
+          6);
     ch.close();
     CHECK(co_await try_recv() == -1);
   }
@@ -207,9 +205,8 @@ RINGO_TEST("SE-12: the same channel may be in several cases") {
   int sent = 0;
   int received = 0;
   for (int i = 0; i < 100; ++i) {
-    co_await select_any{
-        on(ch.send(1), [&] { ++sent; }), on(ch.recv(), [&] { ++received; }),
-        on(ch.send(2), [&] { ++sent; }), on(ch.recv(), [&] { ++received; })};
+    co_await select_any{on(ch.send(1), [&] { ++sent; }), on(ch.recv(), [&] { ++received; }),
+                        on(ch.send(2), [&] { ++sent; }), on(ch.recv(), [&] { ++received; })};
   }
   CHECK(sent == 50);
   CHECK(received == 50);
@@ -219,10 +216,9 @@ RINGO_TEST("SE-13: after a select its cases have left all queues") {
   co_await on_one_worker([]() -> Task<> {
     std::vector<Channel<int>> channels(3);
     auto waiter = go_on(0, [&channels]() -> Task<int> {
-      co_return co_await select_any{
-          on(channels[0].recv(), [](std::optional<int>) { return 0; }),
-          on(channels[1].recv(), [](std::optional<int>) { return 1; }),
-          on(channels[2].recv(), [](std::optional<int>) { return 2; })};
+      co_return co_await select_any{on(channels[0].recv(), [](std::optional<int>) { return 0; }),
+                                    on(channels[1].recv(), [](std::optional<int>) { return 1; }),
+                                    on(channels[2].recv(), [](std::optional<int>) { return 2; })};
     });
     // Others stand in line behind it.
     std::vector<JoinHandle<int>> behind;
@@ -313,9 +309,9 @@ RINGO_TEST("SE-22: timers, joins and channels are cases of one select") {
     co_await yield();
     co_return 9;
   });
-  int joined = co_await select_any{
-      on(ch.recv(), [](std::optional<int>) { return -1; }), on(after(1h), [] { return -2; }),
-      on(child, [](int result) { return result; })};
+  int joined = co_await select_any{on(ch.recv(), [](std::optional<int>) { return -1; }),
+                                   on(after(1h), [] { return -2; }),
+                                   on(child, [](int result) { return result; })};
   CHECK(joined == 9);
   // A Task is no case, nor is what cannot be taken back.
   static_assert(detail::IsOperation<decltype(ch.recv())>);
@@ -328,14 +324,14 @@ RINGO_TEST("SE-22: timers, joins and channels are cases of one select") {
 RINGO_TEST("select: results of handlers, and their exceptions") {
   Channel<int> ch(2);
   co_await ch.send(1);
-  std::unique_ptr<int> result =
-      co_await select_any{on(ch.recv(), [](std::optional<int> v) { return std::make_unique<int>(*v); }),
-                          otherwise([] { return std::unique_ptr<int>(); })};
+  std::unique_ptr<int> result = co_await select_any{
+      on(ch.recv(), [](std::optional<int> v) { return std::make_unique<int>(*v); }),
+      otherwise([] { return std::unique_ptr<int>(); })};
   REQUIRE(result);
   CHECK(*result == 1);
   co_await ch.send(2);
   CHECK(co_await panic_of_task([&]() -> Task<> {
-    co_await select_any{on(ch.recv(), [] { panic("handler"); })};
-  }) == "handler");
+          co_await select_any{on(ch.recv(), [] { panic("handler"); })};
+        }) == "handler");
   CHECK(ch.len() == 0);  // the case had taken place
 }

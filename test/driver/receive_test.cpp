@@ -323,6 +323,41 @@ TEST_CASE("receives without buffers do not ask for them again and again") {
   run_until(*driver, [&] { return driver->in_flight() == 0; });
 }
 
+TEST_CASE("when the buffers are back, as many go on as there are buffers") {
+  const auto driver = make_uring({.sq_entries = 128, .cq_entries = 512, .buffers = 16});
+  if (!driver) return;
+  std::vector<Pair> pairs;
+  std::vector<std::unique_ptr<Source>> sources;
+  for (int i = 0; i < 100; ++i) {
+    pairs.push_back(tcp_pair());
+    feed(pairs.back().b, "x");
+    sources.push_back(std::make_unique<Source>(pairs.back().a));
+    sources.back()->hold = true;
+    driver->receive(*sources.back());
+  }
+  // All of them find their bytes there: the first 16 take the buffers, the others none.
+  driver->poll(0);
+  REQUIRE(driver->stats().no_buffers == 84);
+  const auto missing = [&] {
+    int count = 0;
+    for (auto& source : sources) {
+      source->give_back_all();
+      count += source->arrivals == 0 ? 1 : 0;
+    }
+    return count;
+  };
+  // The buffers come back at once each time, so nobody needs another way, and nobody runs into
+  // ENOBUFS a second time.
+  for (int turn = 0; missing() != 0; ++turn) {
+    REQUIRE(turn < 10);
+    driver->poll(0);
+  }
+  CHECK(driver->stats().no_buffers == 84);
+  CHECK(driver->stats().direct == 0);
+  for (auto& source : sources) driver->stop(*source);
+  run_until(*driver, [&] { return driver->in_flight() == 0; });
+}
+
 TEST_CASE("a pool of one buffer serves a crowd") {
   const auto driver =
       make_uring({.sq_entries = 8, .cq_entries = 16, .buffers = 1, .buffer_size = 128});

@@ -195,22 +195,23 @@ TEST_CASE("a signal does not shorten a poll()") {
 
 // ---- how long ---------------------------------------------------------------------------------
 
-TEST_CASE("poll(0) does not wait, and a timeout is never cut short" *
+TEST_CASE("a timeout is never cut short, and not rounded up to the next millisecond" *
           doctest::test_suite("timing")) {
   on_each_driver([](Driver& driver) {
     run_idle(driver);
     for (const auto timeout : {0us, 50us, 300us, 1'000us, 1'500us, 10'000us, 50'000us}) {
       CAPTURE(timeout.count());
-      auto best = Clock::duration::max();
-      for (int i = 0; i < 10; ++i) {
+      // A busy machine may delay any one of them, so one that was not delayed will do.
+      bool punctual = false;
+      const auto give_up = Clock::now() + 10s;
+      while (!punctual && Clock::now() < give_up) {
         const auto before = Clock::now();
         CHECK(driver.poll(std::chrono::nanoseconds(timeout).count()) == 0);
         const auto waited = Clock::now() - before;
         CHECK(waited >= timeout);
-        best = std::min<Clock::duration>(best, waited);
+        punctual = waited < timeout + 500us;
       }
-      // Of ten, one at least was not disturbed. A timeout of 300 us is not rounded up to 1 ms.
-      CHECK(best < timeout + 600us);
+      CHECK(punctual);
     }
   });
 }

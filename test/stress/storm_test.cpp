@@ -89,7 +89,9 @@ Task<> sender(Ledger& ledger, Channels<T>& channels, std::uint64_t seed) {
   for (int number; (number = ledger.take_number()) >= 0;) {
     T value = Element<T>::make(ledger, number);
     switch (dice.below(5)) {
-      case 0: co_await some().send(std::move(value)); break;
+      case 0:
+        co_await some().send(std::move(value));
+        break;
       case 1: {
         while (!some().try_send(std::move(value))) co_await yield();
         break;

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <ringo/net/address.hpp>
@@ -271,6 +272,16 @@ class TcpStream {
   /// other. Cancellable: returns when the kernel is done with the memory.
   WriteOp write(std::span<const std::byte> bytes, std::size_t* written = nullptr) {
     return WriteOp(socket_, bytes.data(), bytes.size(), written);
+  }
+  WriteOp write(std::span<const unsigned char> bytes, std::size_t* written = nullptr) {
+    return WriteOp(socket_, bytes.data(), bytes.size(), written);
+  }
+  template <class Chars>
+    requires(std::is_convertible_v<const Chars&, std::span<const char>> &&
+             !std::is_convertible_v<const Chars&, std::string_view>)
+  WriteOp write(const Chars& chars, std::size_t* written = nullptr) {
+    const std::span<const char> span(chars);
+    return WriteOp(socket_, span.data(), span.size(), written);
   }
   WriteOp write(std::string_view text, std::size_t* written = nullptr) {
     return WriteOp(socket_, text.data(), text.size(), written);
