@@ -79,10 +79,10 @@ class BlockingOutcome : public BlockingCall {
 
  protected:
   struct Nothing {};
-  using Stored = std::conditional_t<
-      std::is_void_v<R>, Nothing,
-      std::conditional_t<std::is_reference_v<R>, std::remove_reference_t<R>*,
-                         std::optional<std::remove_cv_t<R>>>>;
+  using Stored =
+      std::conditional_t<std::is_void_v<R>, Nothing,
+                         std::conditional_t<std::is_reference_v<R>, std::remove_reference_t<R>*,
+                                            std::optional<std::remove_cv_t<R>>>>;
   Stored value_{};
   std::exception_ptr error_;
 };
@@ -190,7 +190,8 @@ class [[nodiscard("co_await it: nothing is called before")]] Blocking {
 /// it throws. Go does as much for every system call (SC-09); here it is said.
 ///
 /// f is moved in and the arguments are decay-copied, as std::thread does; pass std::ref for a
-/// reference. They are destroyed on that thread, before the await ends. The result may be move-only.
+/// reference. They are destroyed on that thread, before the await ends. The result may be
+/// move-only.
 ///
 /// The runtime has up to 64 such threads (RINGO_BLOCKING_THREADS), made when they are needed; one
 /// that had nothing to do for ten seconds ends. When all are busy, calls wait in line. The threads
@@ -213,8 +214,8 @@ auto blocking(F&& f, Args&&... args) {
   using R = std::invoke_result_t<Stored, std::unwrap_ref_decay_t<Args>...>;
   static_assert(!detail::is_task<std::remove_cvref_t<R>>,
                 "blocking() calls plain functions: a coroutine is awaited, or started with go()");
-  return Blocking<R>(detail::BlockingHandle<R>(
-      new detail::BlockingInvocation<R, Stored, std::decay_t<Args>...>(
+  return Blocking<R>(
+      detail::BlockingHandle<R>(new detail::BlockingInvocation<R, Stored, std::decay_t<Args>...>(
           std::forward<F>(f), std::forward<Args>(args)...)));
 }
 

@@ -20,8 +20,8 @@ class [[nodiscard("a guard that is dropped unlocks at once")]] LockGuard {
   explicit LockGuard(L & held) noexcept : lock_(&held) {}
   LockGuard(LockGuard && other) noexcept : lock_(std::exchange(other.lock_, nullptr)) {}
   LockGuard& operator=(LockGuard&& other) noexcept {
-    LockGuard old(std::move(*this));
-    lock_ = std::exchange(other.lock_, nullptr);
+    LockGuard taken(std::move(other));
+    std::swap(lock_, taken.lock_);
     return *this;
   }
   ~LockGuard() {

@@ -1,6 +1,6 @@
-// A signal's way: the handler, on whichever thread the kernel chose, marks the signal at the bell of
-// each runtime that wants it and rings; the runtime's driver sees the bell, an eventfd, and the hub
-// sends what is marked to the channels.
+// A signal's way: the handler, on whichever thread the kernel chose, marks the signal at the bell
+// of each runtime that wants it and rings; the runtime's driver sees the bell, an eventfd, and the
+// hub sends what is marked to the channels.
 #include <ringo/signals.hpp>
 
 #include <sched.h>
@@ -45,7 +45,8 @@ void for_each(SignalSet set, F&& f) {
 
 // --- what the handler touches -------------------------------------------------------------------
 
-/// Never freed, since a handler may be looking at it at any time; taken by one runtime after another.
+/// Never freed, since a handler may be looking at it at any time; taken by one runtime after
+/// another.
 struct Bell {
   std::atomic<SignalSet> wanted{0};
   std::atomic<SignalSet> pending{0};
@@ -70,8 +71,7 @@ extern "C" void ringo_handle_signal(int number) {
     bell->pending.fetch_or(bit_of(number), std::memory_order_seq_cst);
     const std::uint64_t one = 1;
     while (::write(bell->fd.load(std::memory_order_relaxed), &one, sizeof one) < 0 &&
-           errno == EINTR) {
-    }
+           errno == EINTR) {}
   }
   handlers_at_work.fetch_sub(1, std::memory_order_seq_cst);
   if (!heard) {
@@ -350,8 +350,7 @@ void Hub::runtime_ended() noexcept {
 
 // --- sets from users ----------------------------------------------------------------------------
 
-constexpr SignalSet faults =
-    bit_of(SIGSEGV) | bit_of(SIGBUS) | bit_of(SIGFPE) | bit_of(SIGILL);
+constexpr SignalSet faults = bit_of(SIGSEGV) | bit_of(SIGBUS) | bit_of(SIGFPE) | bit_of(SIGILL);
 
 bool has_action(int number) noexcept {
   struct sigaction now {};

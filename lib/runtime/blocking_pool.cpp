@@ -144,8 +144,7 @@ void BlockingPool::join(std::chrono::nanoseconds patience) noexcept {
   }
   for (auto& thread : ended) thread->thread.join();
   if (left == 0) return;
-  log_warn("blocking: " + std::to_string(left) +
-           (left == 1 ? " call is" : " calls are") +
+  log_warn("blocking: " + std::to_string(left) + (left == 1 ? " call is" : " calls are") +
            " still running though the runtime has ended; left behind with what they hold");
 }
 

@@ -180,8 +180,14 @@ Goroutine* Worker::idle() {
       return g;
     }
   }
-  if (spin_ns_ > 0 && environment_ == nullptr) {
-    if (spin(now() + spin_ns_)) return take();
+  if (spin_next_) {
+    if (spin(now() + spin_max_ns)) {
+      spin_threshold_ = 1;
+      return take();
+    }
+    spin_next_ = false;
+    // In vain: whoever has to bring the work may need this very core. Try less often.
+    if (spin_threshold_ < 1024) spin_threshold_ *= 2;
   }
   park();
   return nullptr;
@@ -254,9 +260,11 @@ void Worker::park() {
     std::int64_t before = environment_ == nullptr ? now() : 0;
     driver_->poll(limit);
     if (environment_ == nullptr) {
-      // Spin next time if this wait was one that spinning would have saved.
-      spin_ns_ = now() - before < spin_max_ns ? spin_max_ns : spin_ns_ / 2;
-      if (spin_ns_ < 1000) spin_ns_ = 0;
+      // A wait that spinning would have saved; after enough of them, spin before the next one.
+      if (now() - before < spin_max_ns && ++short_waits_ >= spin_threshold_) {
+        short_waits_ = 0;
+        spin_next_ = true;
+      }
     }
   }
   if (!alone_) runtime_.sleeping.fetch_sub(1, std::memory_order_seq_cst);

@@ -125,7 +125,9 @@ class alignas(64) Worker {
   unsigned ticks_ = 0;
   unsigned slot_runs_ = 0;
   unsigned idle_rounds_ = 0;
-  std::int64_t spin_ns_ = 0;
+  bool spin_next_ = false;       // before parking the next time
+  unsigned short_waits_ = 0;     // since it was set last
+  unsigned spin_threshold_ = 1;  // short waits that it takes to set it
   std::int64_t coarse_now_ = 0;
   Goroutine* pinned_head_ = nullptr;
   Goroutine* pinned_tail_ = nullptr;

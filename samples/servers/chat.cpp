@@ -32,7 +32,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto write_limit = 2s;  // for one write; whoever is slower is shown out
+constexpr auto write_limit = 2s;              // for one write; whoever is slower is shown out
 constexpr std::ptrdiff_t outbox_size = 1024;  // lines
 constexpr std::size_t largest_write = 64 * 1024;
 constexpr std::size_t longest_line = 1000;

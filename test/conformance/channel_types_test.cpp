@@ -14,14 +14,23 @@ using namespace ringo;
 namespace {
 
 template <class C, class T>
-concept can_send = requires(C ch, T value) { ch.send(std::move(value)); };
+concept can_send = requires(C ch, T value) {
+  ch.send(std::move(value));
+};
 template <class C, class T>
-concept can_try_send = requires(C ch, T value) { ch.try_send(std::move(value)); };
+concept can_try_send = requires(C ch, T value) {
+  ch.try_send(std::move(value));
+};
 template <class C>
-concept can_receive = requires(C ch) { ch.recv(); } || requires(C ch) { ch.try_recv(); } ||
-                      requires(C ch) { ch.recv_blocking(); };
+concept can_receive = requires(C ch) {
+  ch.recv();
+}
+|| requires(C ch) { ch.try_recv(); }
+|| requires(C ch) { ch.recv_blocking(); };
 template <class C>
-concept can_close = requires(C ch) { ch.close(); };
+concept can_close = requires(C ch) {
+  ch.close();
+};
 
 using Both = Channel<int>;
 using Out = Sender<int>;

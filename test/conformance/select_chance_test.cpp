@@ -223,7 +223,8 @@ RINGO_TEST("SE-10: a send on a closed channel is ready, and panics if it is the 
 }
 
 RINGO_TEST("SE-16: every form of receiving against every form of sending (select7)") {
-  Channel<int> other;
+  Channel<int> no_sender;
+  Channel<int> no_receiver;
   for (int receive = 0; receive < 3; ++receive) {
     for (int send = 0; send < 3; ++send) {
       for (bool receiver_first : {true, false}) {
@@ -236,7 +237,7 @@ RINGO_TEST("SE-16: every form of receiving against every form of sending (select
             case 1:
               co_return co_await select_any{on(ch.recv(), take)};
             default:
-              co_return co_await select_any{on(ch.recv(), take), on(other.recv(), take)};
+              co_return co_await select_any{on(ch.recv(), take), on(no_sender.recv(), take)};
           }
         };
         auto sender = [=]() -> Task<> {
@@ -248,7 +249,7 @@ RINGO_TEST("SE-16: every form of receiving against every form of sending (select
               co_await select_any{on(ch.send(1), [] {})};
               break;
             default:
-              co_await select_any{on(ch.send(1), [] {}), on(other.send(2), [] {})};
+              co_await select_any{on(ch.send(1), [] {}), on(no_receiver.send(2), [] {})};
           }
         };
         JoinHandle<int> result;

@@ -278,9 +278,8 @@ RINGO_TEST("readiness: cancelled, at any moment") {
 RINGO_TEST("readiness: a descriptor closed under a waiter harms nobody") {
   Pipe pipe;
   int number = pipe.fds[0];
-  auto waiting = go([&]() -> Task<Result<void>> {
-    co_return co_await with_timeout(20ms, readable(number));
-  });
+  auto waiting =
+      go([&]() -> Task<Result<void>> { co_return co_await with_timeout(20ms, readable(number)); });
   co_await sleep_for(1ms);
   pipe.close_end(0);
   // The number is in use again, by a descriptor that is readable: not what was waited for.
@@ -306,11 +305,14 @@ TEST_CASE("readiness: the runtime ends while goroutines wait") {
       fill(out);
       empty(in);
       for (unsigned i = 0; i < 8; ++i) {
-        go_on(static_cast<int>(i % num_workers()),
-              [](int fd) -> Task<> { static_cast<void>(co_await readable(fd)); }, in);
-        go([](int fd) -> Task<> {
-          static_cast<void>(co_await select_any{readable(fd), after(1h)});
-        }, in);
+        go_on(
+            static_cast<int>(i % num_workers()),
+            [](int fd) -> Task<> { static_cast<void>(co_await readable(fd)); }, in);
+        go(
+            [](int fd) -> Task<> {
+              static_cast<void>(co_await select_any{readable(fd), after(1h)});
+            },
+            in);
       }
       co_await sleep_for(1ms);
     });

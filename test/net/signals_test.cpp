@@ -135,7 +135,7 @@ RINGO_TEST("SG-01: stop() ends it, and the former action is restored with the la
   ::raise(SIGUSR1);
   CHECK_EQ(fallbacks, 1);
   CHECK_EQ(a.len() + b.len(), 0u);
-  signals::stop(b);           // again: nothing
+  signals::stop(b);               // again: nothing
   signals::stop(Channel<int>{});  // never notified: nothing
 }
 
@@ -337,7 +337,8 @@ TEST_CASE("signals: without numbers, all") {
       test::run_setting(setting, []() -> Task<> {
         Channel<int> ch(100);
         signals::notify(ch);
-        for (int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGPIPE, SIGWINCH, SIGRTMAX}) {
+        for (int number :
+             {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGPIPE, SIGWINCH, SIGRTMAX}) {
           ::raise(number);
           CHECK_EQ((co_await ch.recv()).value(), number);
         }

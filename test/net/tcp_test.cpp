@@ -357,6 +357,7 @@ RINGO_TEST("messages of all sizes: from small to large transfers and back") {
 RINGO_TEST("IO-06: close ends reads, writes and accepts that wait, and is an error twice") {
   Pair pair = co_await connected();
   net::TcpListener listener = listen_anywhere();
+  const std::string endless(20'000'000, 'x');
   auto reader = go([&]() -> Task<> {
     char byte;
     CHECK((co_await pair.a.read(&byte, 1)).error() == Errc::closed);
@@ -365,14 +366,16 @@ RINGO_TEST("IO-06: close ends reads, writes and accepts that wait, and is an err
     CHECK((co_await pair.a.recv()).error() == Errc::closed);
   });
   auto writer = go([&]() -> Task<> {
-    const std::string endless(20'000'000, 'x');
     std::size_t written = 0;
     CHECK((co_await pair.a.write(endless, &written)).error() == Errc::closed);
     CHECK_GT(written, 0);
     CHECK_LT(written, endless.size());
   });
+  co_await eventually([&] {
+    char byte;
+    return ::recv(pair.b.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+  });
   auto next_writer = go([&]() -> Task<> {
-    co_await sleep_for(2ms);
     CHECK((co_await pair.a.write("next")).error() == Errc::closed);
   });
   auto accepter = go([&]() -> Task<> {

@@ -96,8 +96,9 @@ RINGO_TEST("blocking: results, arguments, references, move-only values") {
 
   // On another thread than all workers.
   CHECK(!co_await blocking([] { return ringo::detail::on_worker_thread(); }));
-  CHECK(co_await blocking([](std::thread::id caller) { return caller != std::this_thread::get_id(); },
-                          std::this_thread::get_id()));
+  CHECK(
+      co_await blocking([](std::thread::id caller) { return caller != std::this_thread::get_id(); },
+                        std::this_thread::get_id()));
 }
 
 RINGO_TEST("blocking: exceptions come out of the await") {
@@ -109,7 +110,9 @@ RINGO_TEST("blocking: exceptions come out of the await") {
 
 RINGO_TEST("blocking: nothing is called before the await, and it is awaited once") {
   std::atomic<int> calls{0};
-  { auto dropped = blocking([&] { ++calls; }); }
+  {
+    auto dropped = blocking([&] { ++calls; });
+  }
   auto call = blocking([&] { ++calls; });
   CHECK_EQ(calls, 0);
   co_await call;
@@ -135,8 +138,8 @@ RINGO_TEST("blocking: function and arguments are gone when the await ends") {
 RINGO_TEST("blocking: a thousand calls, each with its own answer") {
   Channel<int> answers(1000);
   for (int i = 0; i < 1000; ++i) {
-    go([](int n, Channel<int> out) -> Task<> { co_await out.send(co_await blocking(&twice, n)); }, i,
-       answers);
+    go([](int n, Channel<int> out) -> Task<> { co_await out.send(co_await blocking(&twice, n)); },
+       i, answers);
   }
   std::set<int> seen;
   for (int i = 0; i < 1000; ++i) seen.insert((co_await answers.recv()).value());

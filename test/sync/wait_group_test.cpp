@@ -296,7 +296,13 @@ TEST_CASE("WG: plain threads add and are done") {
       co_await wg.wait();
       last.join();
       std::string text;
-      std::thread([&] { text = test::panic_of([&] { wg.done(); }); }).join();
+      std::atomic<bool> over{false};
+      std::thread misuser([&] {
+        text = test::panic_of([&] { wg.done(); });
+        over = true;
+      });
+      co_await test::eventually([&] { return over.load(); });  // a worker carries it out
+      misuser.join();
       CHECK(text == "sync: negative WaitGroup counter");
     });
     for (std::thread& thread : threads) thread.join();

@@ -1,0 +1,155 @@
+// Waiting costs no memory: select2 (CH-35), issue9110, and CH-34, which is about time.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include <ringo/time.hpp>
+
+#include "support.hpp"
+
+using namespace ringo;
+using namespace std::chrono_literals;
+
+namespace {
+std::atomic<long> allocations{0};
+}
+
+// The whole program counts.
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size != 0 ? size : 1)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace {
+
+/// Under AddressSanitizer frames come from the heap, one by one; then only what is not a frame is
+/// counted here, and that frames are freed is for LeakSanitizer to say.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool frames_are_pooled = false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool frames_are_pooled = false;
+#else
+constexpr bool frames_are_pooled = true;
+#endif
+#else
+constexpr bool frames_are_pooled = true;
+#endif
+
+Task<> sender(Channel<int> ch, Channel<int> dummy, int count) {
+  for (int i = 0; i < count; ++i) {
+    co_await select_any{on(ch.send(i), [] {}), on(dummy.recv(), [] {})};
+  }
+}
+Task<> receiver(Channel<int> ch, Channel<int> dummy, int count) {
+  for (int i = 0; i < count; ++i) {
+    co_await select_any{on(ch.recv(), [] {}), on(dummy.recv(), [] {}), on(after(1h), [] {})};
+  }
+}
+
+Task<> exchange(Channel<int> ch, Channel<int> dummy, int count) {
+  auto a = go(sender, ch, dummy, count);
+  auto b = go(receiver, ch, dummy, count);
+  co_await a;
+  co_await b;
+}
+
+}  // namespace
+
+RINGO_TEST("CH-35: select2: waiting in selects leaves nothing and allocates nothing") {
+  Channel<int> ch;
+  Channel<int> dummy;
+  co_await exchange(ch, dummy, 20'000);  // warms the pools up
+  long before = allocations;
+  constexpr int count = 100'000;
+  co_await exchange(ch, dummy, count);
+  long used = allocations - before;
+  // Queues may still grow a little, with workers taking turns.
+  if (frames_are_pooled) CHECK_MESSAGE(used < 50, used, " allocations for ", count, " selects");
+  CHECK_MESSAGE(used < count / 100, used, " allocations for ", count, " selects");
+}
+
+RINGO_TEST("CH-35: messages, spawns and sleeps allocate nothing in steady state") {
+  if (!frames_are_pooled) co_return;
+  auto plain = []() -> Task<> {
+    Channel<int> ch(4);
+    auto child = go(
+        [](Channel<int> out) -> Task<> {
+          for (int i = 0; i < 100; ++i) co_await out.send(i);
+          out.close();
+        },
+        ch);
+    while (co_await ch.recv()) {}
+    co_await child;
+    co_await sleep_for(1us);
+    co_await select_any{on(after(1us), [] {}), on(Channel<int>::nil().recv(), [] {})};
+  };
+  for (int i = 0; i < 300; ++i) co_await plain();
+  long before = allocations;
+  for (int i = 0; i < 1000; ++i) co_await plain();
+  long used = allocations - before;
+  CHECK_MESSAGE(used < 100, used, " allocations in 1000 rounds");
+}
+
+RINGO_TEST("issue9110: selects that list a channel twice leave no waiter behind") {
+  for (int round = 0; round < 10; ++round) {
+    Channel<int> ch1;
+    Channel<int> ch2;
+    std::vector<JoinHandle<void>> handles;
+    for (int i = 0; i < 20; ++i) {
+      handles.push_back(go([=]() -> Task<> {
+        co_await select_any{on(ch1.recv(), [] {}), on(ch1.recv(), [] {}), on(ch2.recv(), [] {}),
+                            on(ch2.recv(), [] {})};
+      }));
+    }
+    co_await test::yields(3);
+    ch1.close();
+    co_await test::join_all(handles);
+    // Nobody stands in the other queue.
+    CHECK(!ch2.try_send(1));
+    ch2.close();
+  }
+}
+
+namespace {
+
+/// Seconds until n goroutines, all waiting for one channel that stays silent and one of their own,
+/// have been woken ten times each.
+Task<double> wake_from_long_queue(int n) {
+  Channel<int> shared;
+  std::vector<Channel<int>> own(static_cast<std::size_t>(n));
+  std::vector<JoinHandle<void>> handles;
+  for (int i = 0; i < n; ++i) {
+    handles.push_back(go([shared, mine = own[static_cast<std::size_t>(i)]]() -> Task<> {
+      for (int k = 0; k < 10; ++k) {
+        co_await select_any{on(shared.recv(), [] {}), on(mine.recv(), [] {})};
+      }
+    }));
+  }
+  auto begin = std::chrono::steady_clock::now();
+  for (int k = 0; k < 10; ++k) {
+    for (auto& ch : own) co_await ch.send(k);
+  }
+  co_await test::join_all(handles);
+  co_return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+}  // namespace
+
+RINGO_TEST("CH-34: leaving a long queue does not depend on its length" *
+           doctest::test_suite("timing")) {
+  co_await wake_from_long_queue(1000);
+  double best = 1e9;
+  for (int i = 0; i < 5; ++i) {
+    double once = co_await wake_from_long_queue(4000);
+    double twice = co_await wake_from_long_queue(8000);
+    best = std::min(best, twice / once);
+  }
+  CHECK_MESSAGE(best < 3, "twice as many took ", best, " times as long");
+}
