@@ -11,7 +11,10 @@
 
 namespace ringo {
 
-template <class T>
+/// The value of a channel that only signals (Go's struct{}): `Channel<> stop`.
+struct Unit {};
+
+template <class T = Unit>
 class Channel;
 template <class T>
 class Sender;
@@ -255,6 +258,13 @@ class Channel : public detail::ChannelBase<T> {
   /// the value is then not delivered (CH-09, CH-10, CH-13). Cancellable: a cancelled send was not
   /// delivered. Inside a goroutine only; see send_blocking.
   SendOp<T> send(T value) const { return this->send_op(std::move(value)); }
+
+  /// Sends a signal on a Channel<>.
+  SendOp<T> send() const
+    requires std::is_same_v<T, Unit>
+  {
+    return this->send_op();
+  }
 
   /// send(T(args...)) without a temporary.
   template <class... Args>

@@ -13,7 +13,7 @@ namespace ringo {
 enum class Errc {
   eof = 1,     ///< the end of the stream (Go's io.EOF)
   closed,      ///< use of a closed connection (Go's net.ErrClosed)
-  no_runtime,  ///< called where no runtime runs
+  timeout,     ///< a timeout or deadline came first; equal to std::errc::timed_out
 };
 
 /// The category of Errc, named "ringo".

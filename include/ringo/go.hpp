@@ -214,7 +214,9 @@ struct SpawnAccess {
       return start(std::move(f), nullptr, nullptr, worker, site);
     } else {
       static_assert(std::is_invocable_v<Stored, std::unwrap_ref_decay_t<Args>...>,
-                    "go(f, args...): f cannot be called with copies of these arguments");
+                    "go(f, args...): f cannot be called with copies of these arguments (is a "
+                    "parameter a reference? then pass std::ref; is an argument not copyable? then "
+                    "std::move it)");
       using R = std::invoke_result_t<Stored, std::unwrap_ref_decay_t<Args>...>;
       if constexpr (std::is_pointer_v<std::remove_reference_t<F>> || std::is_member_pointer_v<Stored>) {
         if (f == nullptr) throw_go_of_nil();

@@ -37,6 +37,15 @@ struct Options {
 
 namespace detail {
 
+/// What f(args...) gives; void where it cannot be called, which run() has said by then.
+template <class F, class... Args>
+struct RunResult {
+  using type = void;
+};
+template <class F, class... Args>
+  requires std::is_invocable_v<F, Args...>
+struct RunResult<F, Args...> : std::invoke_result<F, Args...> {};
+
 /// Runs `main_task` as the main goroutine of a new runtime until it returns.
 void run_main(const Options& options, Task<> main_task);
 
@@ -52,7 +61,12 @@ void run_main(const Options& options, Task<> main_task);
 /// Options::driver demand, the process ends with a message and exit status 2.
 template <class F, class... Args>
 auto run(const Options& options, F&& f, Args&&... args) {
-  using Returned = std::invoke_result_t<F, Args...>;
+  static_assert(!detail::is_task<std::remove_cvref_t<F>>,
+                "run(f, args...): pass the function and its arguments, not the Task that a call of "
+                "it gives");
+  static_assert(detail::is_task<std::remove_cvref_t<F>> || std::is_invocable_v<F, Args...>,
+                "run(f, args...): f cannot be called with these arguments");
+  using Returned = typename detail::RunResult<F, Args...>::type;
   if constexpr (detail::is_task<Returned>) {
     using T = typename Returned::value_type;
     if constexpr (std::is_void_v<T>) {
@@ -105,6 +119,8 @@ std::string_view driver_name() noexcept;
 /// `co_await yield()`. Always suspends; throws Canceled if the goroutine has been cancelled.
 class [[nodiscard("co_await it")]] yield {
  public:
+  [[nodiscard("co_await it")]] yield() noexcept {}
+
   class Awaiter {
    public:
     explicit Awaiter(detail::Goroutine* g) noexcept : g_(g) {}

@@ -185,6 +185,10 @@ class SelectAwaiter final : public SelectBase {
       return std::type_identity<void>{};
     }
   }
+  static_assert(!handled || (std::is_void_v<typename EntryTraits<Entries>::Handled> || ...) ||
+                    all_same<typename EntryTraits<Entries>::Handled...>,
+                "the handlers of this select return different types: let all return the same one, "
+                "which is then the select's result, or nothing");
   static_assert((!is_task<typename EntryTraits<Entries>::Handled> && ...),
                 "a select handler cannot be a coroutine: use the form without handlers and "
                 "switch over index()");
@@ -343,7 +347,7 @@ class [[nodiscard("co_await it")]] select_any
     : public detail::SelectStatement<false,
                                      decltype(detail::as_entry(std::declval<E>()))...> {
  public:
-  explicit select_any(E&&... entries)
+  [[nodiscard("co_await it")]] explicit select_any(E&&... entries)
       : detail::SelectStatement<false, decltype(detail::as_entry(std::declval<E>()))...>(
             std::in_place, std::forward<E>(entries)...) {}
 };
@@ -355,7 +359,7 @@ template <class... E>
 class [[nodiscard("co_await it")]] select_first
     : public detail::SelectStatement<true, decltype(detail::as_entry(std::declval<E>()))...> {
  public:
-  explicit select_first(E&&... entries)
+  [[nodiscard("co_await it")]] explicit select_first(E&&... entries)
       : detail::SelectStatement<true, decltype(detail::as_entry(std::declval<E>()))...>(
             std::in_place, std::forward<E>(entries)...) {}
 };
@@ -443,7 +447,8 @@ class SelectCase {
 /// Panic above 65536 cases or for two defaults. Allocates.
 class [[nodiscard("co_await it")]] select_dyn {
  public:
-  explicit select_dyn(std::vector<SelectCase>& cases, bool top_first = false)
+  [[nodiscard("co_await it")]] explicit select_dyn(std::vector<SelectCase>& cases,
+                                                   bool top_first = false)
       : cases_(&cases), top_first_(top_first) {}
 
   class Awaiter final : private detail::SelectList {

@@ -123,7 +123,8 @@ inline Sleep sleep_until(std::chrono::system_clock::time_point moment) noexcept 
 class [[nodiscard("co_await it, or make it a case of select_any")]] After {
  public:
   using Case = detail::AfterCase;
-  explicit After(std::chrono::nanoseconds d) noexcept
+  [[nodiscard("co_await it, or make it a case of select_any")]] explicit After(
+      std::chrono::nanoseconds d) noexcept
       : when_(detail::due_in(d)), surely_later_(d.count() > 0) {}
   /// When it is, or was, due.
   TimePoint due() const noexcept { return detail::time_point(when_); }
@@ -184,6 +185,10 @@ class Timer {
   bool stop();
   /// Sets it to d from now; returns as stop() (TM-08).
   bool reset(std::chrono::nanoseconds d);
+  template <class Rep, class Period>
+  bool reset(std::chrono::duration<Rep, Period> d) {
+    return reset(detail::saturate(d));
+  }
 
  protected:
   struct Periodic {};
@@ -211,6 +216,10 @@ class Ticker : private Timer {
   void stop() { Timer::stop(); }
   /// Ticks at a new interval from now on.
   void reset(std::chrono::nanoseconds interval) { reset_period(interval); }
+  template <class Rep, class Period>
+  void reset(std::chrono::duration<Rep, Period> interval) {
+    reset_period(detail::saturate(interval));
+  }
 
  private:
   friend Case;
@@ -281,6 +290,10 @@ class AfterFunc {
   bool stop();
   /// Lets f run (again) in d; returns as stop(). The runs may overlap.
   bool reset(std::chrono::nanoseconds d);
+  template <class Rep, class Period>
+  bool reset(std::chrono::duration<Rep, Period> d) {
+    return reset(detail::saturate(d));
+  }
 
  private:
   detail::TimerState* state_;
@@ -288,11 +301,11 @@ class AfterFunc {
 
 /// Runs f in a goroutine of its own after d (Go's time.AfterFunc). f is moved in; it may be a
 /// coroutine. Goroutines only.
-template <class F>
-AfterFunc after_func(std::chrono::nanoseconds d, F f,
+template <class Rep, class Period, class F>
+AfterFunc after_func(std::chrono::duration<Rep, Period> d, F f,
                      std::source_location site = std::source_location::current()) {
   return AfterFunc(detail::start_after_func(
-      d, std::make_unique<detail::TimerActionOf<F>>(std::move(f)), site));
+      detail::saturate(d), std::make_unique<detail::TimerActionOf<F>>(std::move(f)), site));
 }
 
 namespace detail {
@@ -328,7 +341,7 @@ class TimeoutAwaiter final : public SelectBase {
     return start(frame);
   }
   Outcome await_resume() {
-    if (finish() == 1) return Error(std::errc::timed_out);
+    if (finish() == 1) return Error(Errc::timeout);
     if constexpr (std::is_void_v<Yield>) {
       case_.result();
       return Outcome();
@@ -362,8 +375,8 @@ class [[nodiscard("co_await it")]] WithTimeout {
 }  // namespace detail
 
 /// Awaits an operation for at most d: `auto r = co_await with_timeout(1s, ch.recv())` yields
-/// Result<R> of what the operation yields (Result<R> itself for I/O), with std::errc::timed_out if
-/// it did not take place in time; then it had no effect. A d that is not positive still lets an
+/// Result<R> of what the operation yields (Result<R> itself for I/O), with Errc::timeout (equal to
+/// std::errc::timed_out) if it did not take place in time; then it had no effect. A d that is not positive still lets an
 /// operation succeed that can proceed at once. Cancellable.
 template <class Rep, class Period, class Op>
   requires detail::IsOperation<std::remove_cvref_t<Op>>

@@ -20,10 +20,14 @@ class RingoCategory final : public std::error_category {
         return "end of file";
       case Errc::closed:
         return "use of closed connection";
-      case Errc::no_runtime:
-        return "no runtime is running";
+      case Errc::timeout:
+        return "timeout";
     }
     return "unknown error " + std::to_string(code);
+  }
+  std::error_condition default_error_condition(int code) const noexcept override {
+    if (static_cast<Errc>(code) == Errc::timeout) return std::errc::timed_out;
+    return {code, *this};
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cassert>
 #include <cerrno>
@@ -57,7 +58,11 @@ int BufferPool::open(unsigned count, unsigned size) noexcept {
   memory_ = static_cast<std::byte*>(map(count * (size + gap)));
   if (entries_ == nullptr || memory_ == nullptr) return ENOMEM;
   poison(memory_, count * (size + gap));
-  for (unsigned id = 0; id < count; ++id) enter(id);
+  try {
+    stack_.reserve(count);
+  } catch (const std::bad_alloc&) { return ENOMEM; }
+  for (unsigned id = count; id-- != 0;) stack_.push_back(static_cast<std::uint16_t>(id));
+  refill();
   return 0;
 }
 
@@ -68,7 +73,7 @@ BufferPool::~BufferPool() {
   }
   if (leaked_) return;
   if (entries_ != nullptr) ::munmap(entries_, count_ * sizeof(Entry));
-  if (memory_ != nullptr && available_ == count_) {
+  if (memory_ != nullptr && available() == count_) {
     unpoison(memory_, count_ * (size_ + gap));
     ::munmap(memory_, count_ * (size_ + gap));
   }
@@ -78,18 +83,29 @@ std::byte* BufferPool::address_of(unsigned id) const noexcept {
   return memory_ + id * (size_ + gap);
 }
 
-void BufferPool::enter(unsigned id) noexcept {
-  Entry& entry = entries_[tail_ & (count_ - 1)];
-  entry.address = reinterpret_cast<std::uintptr_t>(address_of(id));
-  entry.length = size_;
-  entry.id = static_cast<std::uint16_t>(id);
-  ++available_;
-  std::atomic_ref(entries_[0].tail).store(++tail_, std::memory_order_release);
+void BufferPool::refill() noexcept {
+  if (in_ring_ >= target_ || stack_.empty()) return;
+  do {
+    const std::uint16_t id = stack_.back();
+    stack_.pop_back();
+    Entry& entry = entries_[tail_++ & (count_ - 1)];
+    entry.address = reinterpret_cast<std::uintptr_t>(address_of(id));
+    entry.length = size_;
+    entry.id = id;
+  } while (++in_ring_ < target_ && !stack_.empty());
+  std::atomic_ref(entries_[0].tail).store(tail_, std::memory_order_release);
+}
+
+void BufferPool::ran_out() noexcept {
+  if (stack_.empty()) return;
+  target_ = std::min(target_ * 2, count_);
+  refill();
 }
 
 ReceivedBuffer BufferPool::take(unsigned id, unsigned size) noexcept {
-  assert(id < count_ && available_ != 0);
-  --available_;
+  assert(id < count_ && in_ring_ != 0);
+  --in_ring_;
+  refill();
   std::byte* const data = address_of(id);
   unpoison(data, size);
   return {data, size, static_cast<std::uint16_t>(id)};
@@ -113,7 +129,8 @@ void BufferPool::give_back(ReceivedBuffer buffer) noexcept {
   if (buffer.id != spare_id) {
     assert(buffer.id < count_ && buffer.data == address_of(buffer.id));
     poison(buffer.data, size_);
-    enter(buffer.id);
+    stack_.push_back(buffer.id);  // has room for all
+    refill();
     return;
   }
   if (spares_.size() < spares_kept) {

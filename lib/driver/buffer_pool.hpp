@@ -7,6 +7,10 @@
 // keeps the head. It never reads an entry at or past the tail, so an entry is written first and
 // published by the store to the tail.
 //
+// The kernel takes buffers in the order in which they were entered, so the more there are in the
+// ring the colder the next one is. Hence only `target` of them are in it, and the others on a
+// stack, the last used on top; the target grows when the kernel has run out.
+//
 // Besides the ring there are spare blocks on the heap, of the same size, for receives that must go
 // on although sockets hold all buffers.
 #pragma once
@@ -26,16 +30,19 @@ class BufferPool {
   /// Unmaps the memory; if buffers are still out, theirs stays mapped (it is somebody's).
   ~BufferPool();
 
-  /// Maps `count` buffers (a power of two, at most 32768) of `size` bytes and enters all of them in
-  /// the ring. Returns 0 or an errno.
+  /// Maps `count` buffers (a power of two, at most 32768) of `size` bytes and enters the first of
+  /// them in the ring. Returns 0 or an errno.
   int open(unsigned count, unsigned size) noexcept;
 
   /// What the kernel needs to know at registration.
   const void* ring() const noexcept { return entries_; }
   unsigned count() const noexcept { return count_; }
 
-  /// Buffers the kernel can still use.
-  unsigned available() const noexcept { return available_; }
+  /// Buffers that nobody holds.
+  unsigned available() const noexcept { return in_ring_ + static_cast<unsigned>(stack_.size()); }
+
+  /// The kernel found no buffer: if there are any, it gets more of them from now on.
+  void ran_out() noexcept;
 
   /// The kernel has written `size` bytes into buffer `id`.
   ReceivedBuffer take(unsigned id, unsigned size) noexcept;
@@ -63,14 +70,20 @@ class BufferPool {
   static constexpr std::uint16_t spare_id = 0xffff;
   static constexpr std::size_t spares_kept = 64;
 
+  // Buffers in the ring at first: more than one io_uring_enter(2) of a recent kernel hands out (20
+  // completions), and 1 MiB of them at most.
+  static constexpr unsigned first_target = 32;
+
   std::byte* address_of(unsigned id) const noexcept;
-  void enter(unsigned id) noexcept;
+  void refill() noexcept;
 
   Entry* entries_ = nullptr;
   std::byte* memory_ = nullptr;
   unsigned count_ = 0;
   unsigned size_ = 0;
-  unsigned available_ = 0;
+  unsigned in_ring_ = 0;
+  unsigned target_ = first_target;
+  std::vector<std::uint16_t> stack_;  // the others that nobody holds
   std::uint16_t tail_ = 0;
   bool leaked_ = false;
   std::vector<std::byte*> spares_;

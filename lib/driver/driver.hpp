@@ -52,11 +52,17 @@ struct SourceLink {
   SourceLink* prev = nullptr;
 };
 
+/// A place in the uring driver's list of sources with a cancel under way.
+struct CancelLink {
+  CancelLink* cancel_next = nullptr;  ///< null while not in it
+  CancelLink* cancel_prev = nullptr;
+};
+
 /// A descriptor as a driver sees it: embedded in a socket, or in the heap object of a readable(fd).
 /// The owner fills fd and one_shot; the rest up to the virtuals is the driver's. A source that was
 /// ever given to want() or receive() must go through stop() before the descriptor is closed and
 /// before its memory is freed, since a driver may have the descriptor registered.
-class alignas(8) IoSource : public SourceLink {
+class alignas(8) IoSource : public SourceLink, public CancelLink {
  public:
   int fd = -1;
 
@@ -88,6 +94,7 @@ class alignas(8) IoSource : public SourceLink {
   bool direct = false;  ///< uring: the receive is a poll, recv(2) follows (see uring_driver.cpp)
   std::uint8_t to_arm = 0;      ///< uring: waits for a place in the submission queue
   std::uint8_t to_cancel = 0;   ///< uring: so does its cancel
+  std::uint8_t canceling = 0;   ///< uring: the kernel was asked to cancel it, and it has not ended
   std::uint8_t to_answer = 0;   ///< the last callback is due, with answer[]
   std::int16_t answer[4] = {};  ///< its errno, per Operation
   const std::byte* send_data = nullptr;  ///< what send() was given

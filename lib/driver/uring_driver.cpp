@@ -11,6 +11,12 @@
 // name, whose entry is written later, is not there yet to be hit. A cancel that waits in our own
 // queue for a place (to_cancel) is withdrawn when its operation ends.
 //
+// A cancel may miss an operation that is alive: between being woken and waiting again it is in a
+// list of the kernel's where no cancel looks (a send that found no room, and then room at once, is
+// there when the next entry is read). The cancel then completes with an error, where it says
+// nothing if it worked, and does not say whom it meant. So the sources with a cancel under way are
+// kept in a list, and after such an error all that are still there are cancelled again.
+//
 // Receives are multishot and take their buffers from a ring of provided buffers, so an idle
 // connection holds none and the kernel knows no address of a socket or a frame. The kernel ends a
 // multishot receive for reasons of its own (overflow of the completion queue, no buffer); then it
@@ -124,6 +130,9 @@ class UringDriver final : public Driver {
   bool try_arm(IoSource& source, unsigned op) noexcept;
   void cancel(IoSource& source, unsigned op) noexcept;
   bool try_cancel(IoSource& source, unsigned op) noexcept;
+  void end_cancel(IoSource& source, unsigned op) noexcept;
+  void cancel_again() noexcept;
+  bool to_end(const IoSource& source, unsigned op) const noexcept;
   void arm_bell() noexcept;
 
   // What waits in the driver.
@@ -143,7 +152,7 @@ class UringDriver final : public Driver {
   void deliver(IoSource& source, ReceivedBuffer buffer, bool again, bool direct);
   void finish(IoSource& source, unsigned op, ReceivedBuffer buffer, int error);
   void finish_send(IoSource& source, std::int64_t result);
-  void account_end(IoSource& source) noexcept;
+  void account_end(IoSource& source, unsigned op) noexcept;
 
   bool ends(const IoSource& source) const noexcept {
     return source.stopping || source.stopped || closing_;
@@ -157,6 +166,8 @@ class UringDriver final : public Driver {
   std::uint64_t in_flight_ = 0;
   SourceList queue_;    // sources with something in to_arm, to_cancel or to_answer
   SourceList starved_;  // receives that found no buffer, and have nothing in those
+  CancelLink canceling_{&canceling_, &canceling_};  // sources with something in `canceling`
+  bool cancel_missed_ = false;
   std::thread::id owner_ = std::this_thread::get_id();
 
   // The bell. wake() writes to it only when `rung_` was false, so a crowd of wakers costs one
@@ -300,7 +311,10 @@ bool UringDriver::try_arm(IoSource& source, unsigned op) noexcept {
   } else {
     done = ring_.add_multishot_receive(source.fd, name);
   }
-  if (done) clear(source.to_arm, op);
+  if (done) {
+    clear(source.to_arm, op);
+    end_cancel(source, op);  // of the one before
+  }
   return done;
 }
 
@@ -313,8 +327,42 @@ void UringDriver::arm(IoSource& source, unsigned op) noexcept {
 bool UringDriver::try_cancel(IoSource& source, unsigned op) noexcept {
   if (!ring_.add_cancel(name_of(source, op), tag_cancel)) return false;
   clear(source.to_cancel, op);
+  set(source.canceling, op);
+  if (source.cancel_next == nullptr) {
+    source.cancel_prev = canceling_.cancel_prev;
+    source.cancel_next = &canceling_;
+    canceling_.cancel_prev->cancel_next = &source;
+    canceling_.cancel_prev = &source;
+  }
   ++stats_.cancels;
   return true;
+}
+
+void UringDriver::end_cancel(IoSource& source, unsigned op) noexcept {
+  if (source.canceling == 0) return;
+  clear(source.canceling, op);
+  if (source.canceling != 0) return;
+  source.cancel_prev->cancel_next = source.cancel_next;
+  source.cancel_next->cancel_prev = source.cancel_prev;
+  source.cancel_next = source.cancel_prev = nullptr;
+}
+
+// Is the operation, which is with the kernel, wanted no more?
+bool UringDriver::to_end(const IoSource& source, unsigned op) const noexcept {
+  if (op == op_receive) return source.stopping || source.stopped;
+  if (op == op_send) return source.ending_send || source.stopped;
+  return source.stopped;
+}
+
+void UringDriver::cancel_again() noexcept {
+  cancel_missed_ = false;
+  for (CancelLink* link = canceling_.cancel_next; link != &canceling_; link = link->cancel_next) {
+    auto& source = *static_cast<IoSource*>(link);
+    for (std::uint8_t left = source.canceling; left != 0;) {
+      const unsigned op = take_first(left);
+      if (to_end(source, op)) cancel(source, op);
+    }
+  }
 }
 
 // Makes the last callback of an operation come, wherever the operation is now.
@@ -421,6 +469,7 @@ int UringDriver::reap() {
     complete(completion);
   }
   stats_.completions += count;
+  if (cancel_missed_) cancel_again();
   return static_cast<int>(count);
 }
 
@@ -444,12 +493,15 @@ void UringDriver::complete(const UringRing::Completion& completion) {
       rung_.exchange(false, std::memory_order_acq_rel);
       return;
     default:
-      // A cancel, which completes only if it found nothing: the operation had ended by itself.
+      // A cancel, which completes only if it found nothing. Mostly the operation had ended by
+      // itself.
       assert(tag == tag_cancel);
+      if (completion.result < 0) cancel_missed_ = true;
   }
 }
 
-void UringDriver::account_end(IoSource& source) noexcept {
+void UringDriver::account_end(IoSource& source, unsigned op) noexcept {
+  end_cancel(source, op);
   --in_flight_;
   // With nothing left in flight nothing waits in a queue either, but it may still be linked there.
   if (--source.in_flight == 0 && is_linked(source)) unlink(source);
@@ -458,7 +510,7 @@ void UringDriver::account_end(IoSource& source) noexcept {
 // The place where an operation ends: the source may be gone after it.
 void UringDriver::finish(IoSource& source, unsigned op, ReceivedBuffer buffer, int error) {
   if (op == op_send) return finish_send(source, -error);
-  account_end(source);
+  account_end(source, op);
   if (op == op_receive) {
     source.receiving = source.stopping = source.direct = false;
     source.on_received(buffer, error, false);
@@ -470,7 +522,7 @@ void UringDriver::finish(IoSource& source, unsigned op, ReceivedBuffer buffer, i
 }
 
 void UringDriver::finish_send(IoSource& source, std::int64_t result) {
-  account_end(source);
+  account_end(source, op_send);
   source.sending = source.ending_send = false;
   source.on_sent(result);
   source.release();
@@ -534,6 +586,7 @@ void UringDriver::complete_receive(IoSource& source, const UringRing::Completion
   assert(!completion.more());
   if (result == -ENOBUFS) {
     ++stats_.no_buffers;
+    pool_.ran_out();
     if (!ends(source)) return starve(source);
     result = -ECANCELED;
   } else if (is_transient(result)) {

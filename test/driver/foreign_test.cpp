@@ -109,6 +109,9 @@ TEST_CASE("a descriptor closed and opened again under the same number is another
       driver.want(*source, Direction::in);
       run_idle(driver);
       CHECK(source->calls[0] == 0);
+      feed(old.b, "for whoever holds the duplicate");
+      run_idle(driver);
+      CHECK(source->calls[0] == 0);
       feed(young.b, "x");
       run_until(driver, [&] { return source->calls[0] == 1; });
       CHECK(source->error[0] == 0);

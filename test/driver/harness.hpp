@@ -150,4 +150,29 @@ class FailCall : public sys::Faults {
   int failed_ = 0;
 };
 
+/// Changes the result of completions of one operation from `from` (0: any that is no error) to
+/// `to`, unless more are to follow.
+class Completions : public sys::Faults {
+ public:
+  Completions(Operation operation, std::int32_t from, std::int32_t to, int times)
+      : operation_(operation), from_(from), to_(to), times_(times) {}
+  int before(sys::Call, int, std::size_t&) override { return 0; }
+  void completion(std::uint64_t user_data, std::int32_t& result, std::uint32_t flags) override {
+    const bool more = (flags & 2) != 0;
+    if (changed == times_ || (user_data & 7) != static_cast<std::uint64_t>(operation_) || more) {
+      return;
+    }
+    if (from_ == 0 ? result < 0 : result != from_) return;
+    result = to_;
+    ++changed;
+  }
+  int changed = 0;
+
+ private:
+  Operation operation_;
+  std::int32_t from_;
+  std::int32_t to_;
+  int times_;
+};
+
 }  // namespace driver_test

@@ -128,6 +128,48 @@ TEST_CASE("a send that is stopped says how much went, and that much has gone") {
   }
 }
 
+TEST_CASE("a stop that found no place, and was overtaken by the last byte, is forgotten") {
+  const auto driver = make_uring();
+  if (!driver) return;
+  Pair pair = unix_pair();
+  Source source(pair.a);
+  const std::string text = pattern(2'000'000);
+  driver->send(source, bytes(text), text.size());
+  run_idle(*driver);
+  {
+    FailCall full(sys::Call::uring_entry, ENOSPC, 1'000'000);
+    const WithFaults installed(full);
+    driver->stop_send(source);
+    CHECK(read_until_sent(*driver, source, pair.b, 1) == text);
+    CHECK(source.send_result == static_cast<std::int64_t>(text.size()));
+  }
+  driver->send(source, bytes(text), text.size());
+  run_idle(*driver);
+  CHECK(source.sends == 1);
+  driver->stop_send(source);
+  run_until(*driver, [&] { return source.sends == 2; });
+  CHECK(source.send_result < static_cast<std::int64_t>(text.size()));
+  driver->stop(source);
+}
+
+TEST_CASE("a send that ends with EINTR or an unasked ECANCELED is begun again") {
+  for (const int error : {EINTR, ECANCELED}) {
+    const auto driver = make_uring();
+    if (!driver) return;
+    Pair pair = unix_pair();
+    Source source(pair.a);
+    // The byte was sent all the same, so it comes once more than it was meant to.
+    Completions faults(Operation::send, 0, -error, 2);
+    const WithFaults installed(faults);
+    driver->send(source, bytes("x"), 1);
+    run_until(*driver, [&] { return source.sends == 1; });
+    CHECK(faults.changed == 2);
+    CHECK(source.send_result == 1);
+    CHECK(drain_socket(pair.b) == "xxx");
+    driver->stop(source);
+  }
+}
+
 TEST_CASE("a send after stop() is refused") {
   const auto driver = make_uring();
   if (!driver) return;

@@ -292,6 +292,23 @@ TEST_CASE("a driver destroyed with operations in flight ends them with ECANCELED
   }
 }
 
+TEST_CASE("a driver destroyed when a source waits in one direction and was answered in the other") {
+  const auto check = [](std::unique_ptr<Driver> driver) {
+    Pair pair = unix_pair();
+    Source source(pair.a);
+    driver->want(source, Direction::in);
+    driver->want(source, Direction::out);
+    run_until(*driver, [&] { return source.calls[1] == 1; });
+    driver.reset();
+    CHECK(source.calls[0] == 1);
+    CHECK(source.error[0] == ECANCELED);
+    CHECK(source.calls[1] == 1);
+  };
+  DriverFailure failure;
+  check(make_epoll_driver(failure));
+  if (auto driver = make_uring()) check(std::move(driver));
+}
+
 TEST_CASE("buffers still out when the driver goes stay readable") {
   auto driver = make_uring();
   if (!driver) return;

@@ -78,6 +78,30 @@ TEST_CASE("a wake from another thread ends a poll() that waits without limit") {
   });
 }
 
+TEST_CASE("the bell survives an overflow of the completion queue") {
+  const auto driver = make_uring({.sq_entries = 1, .cq_entries = 2, .buffers = 1});
+  if (!driver) return;
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Pair> pairs;
+    std::vector<std::unique_ptr<Source>> sources;
+    for (int i = 0; i < 20; ++i) {
+      pairs.push_back(unix_pair());
+      sources.push_back(std::make_unique<Source>(pairs.back().a));
+      driver->want(*sources.back(), Direction::in);
+    }
+    run_idle(*driver);
+    for (Pair& pair : pairs) feed(pair.b, "x");
+    driver->wake();
+    run_until(*driver, [&] { return driver->in_flight() == 0; });
+    run_idle(*driver);
+    for (auto& source : sources) driver->stop(*source);
+    driver->wake();
+    CHECK(driver->poll(long_wait) >= 1);
+    run_idle(*driver);
+  }
+  CHECK(driver->stats().overflows > 0);
+}
+
 // The protocol of a worker's inbox: a message is put into memory, then the bell is rung; the worker
 // looks at its messages after each poll(), and waits only if there is none.
 void exchange(Driver& driver, int wakers, std::uint64_t rounds) {

@@ -3,6 +3,10 @@
 
 #include "net_fixture.hpp"
 
+namespace ringo::detail {
+bool cancel_wait(Goroutine* g) noexcept;  // of lib/runtime/goroutine.cpp
+}
+
 namespace ringo::test {
 namespace {
 

@@ -142,8 +142,9 @@ class [[nodiscard("a read does nothing until it is awaited")]] ReadOp {
  private:
   friend Case;
   ringo::detail::StreamRef socket_;
-  std::byte* data_;
-  std::size_t size_;
+  // Only templates use them, which Clang does not count.
+  [[maybe_unused]] std::byte* data_;
+  [[maybe_unused]] std::size_t size_;
 };
 
 /// TcpStream::recv(), not yet started.
