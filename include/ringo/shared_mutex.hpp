@@ -83,6 +83,7 @@ class SharedMutex {
   void take_locked(bool shared) noexcept;
   bool take(bool shared) noexcept;
   void give_back(bool shared) noexcept;
+  void unlock_any(bool shared) noexcept;
   void writer_left(detail::WakeList& wake) noexcept;
   bool admit_writer(detail::WakeList& wake) noexcept;
   void admit_readers(detail::WakeList& wake) noexcept;

@@ -54,6 +54,7 @@ int BufferPool::open(unsigned count, unsigned size) noexcept {
   assert(count != 0 && (count & (count - 1)) == 0 && count <= 32768 && entries_ == nullptr);
   count_ = count;
   size_ = size;
+  spare_size_ = std::min(size, spare_size);
   entries_ = static_cast<Entry*>(map(count * sizeof(Entry)));
   memory_ = static_cast<std::byte*>(map(count * (size + gap)));
   if (entries_ == nullptr || memory_ == nullptr) return ENOMEM;
@@ -68,7 +69,7 @@ int BufferPool::open(unsigned count, unsigned size) noexcept {
 
 BufferPool::~BufferPool() {
   for (std::byte* spare : spares_) {
-    unpoison(spare, size_);
+    unpoison(spare, spare_size_);
     ::operator delete(spare);
   }
   if (leaked_) return;
@@ -116,12 +117,12 @@ ReceivedBuffer BufferPool::spare() noexcept {
   if (!spares_.empty()) {
     data = spares_.back();
     spares_.pop_back();
-    unpoison(data, size_);
+    unpoison(data, spare_size_);
   } else {
-    data = static_cast<std::byte*>(::operator new(size_, std::nothrow));
+    data = static_cast<std::byte*>(::operator new(spare_size_, std::nothrow));
     if (data == nullptr) return {};
   }
-  return {data, size_, spare_id};
+  return {data, spare_size_, spare_id};
 }
 
 void BufferPool::give_back(ReceivedBuffer buffer) noexcept {
@@ -136,7 +137,7 @@ void BufferPool::give_back(ReceivedBuffer buffer) noexcept {
   if (spares_.size() < spares_kept) {
     try {
       spares_.push_back(buffer.data);
-      poison(buffer.data, size_);
+      poison(buffer.data, spare_size_);
       return;
     } catch (const std::bad_alloc&) {
       // Not kept, then.

@@ -11,8 +11,8 @@
 // ring the colder the next one is. Hence only `target` of them are in it, and the others on a
 // stack, the last used on top; the target grows when the kernel has run out.
 //
-// Besides the ring there are spare blocks on the heap, of the same size, for receives that must go
-// on although sockets hold all buffers.
+// Besides the ring there are spare blocks on the heap, for receives that must go on although
+// sockets hold all buffers.
 #pragma once
 
 #include "driver/driver.hpp"
@@ -50,10 +50,9 @@ class BufferPool {
   /// Lends a buffer to the kernel again, or keeps a spare for the next time.
   void give_back(ReceivedBuffer buffer) noexcept;
 
-  /// A block from the heap, of buffer_size() bytes, that goes through give_back() like any other;
-  /// `data` is null if there is no memory.
+  /// A block from the heap, its `size` the room in it, that goes through give_back() like any
+  /// buffer; `data` is null if there is no memory.
   ReceivedBuffer spare() noexcept;
-  unsigned buffer_size() const noexcept { return size_; }
 
   /// Gives up the memory without unmapping it, because the kernel may still write into it.
   void leak() noexcept { leaked_ = true; }
@@ -69,9 +68,10 @@ class BufferPool {
 
   static constexpr std::uint16_t spare_id = 0xffff;
   static constexpr std::size_t spares_kept = 64;
+  static constexpr unsigned spare_size = 8192;  // or less, where buffers are smaller
 
-  // Buffers in the ring at first: more than one io_uring_enter(2) of a recent kernel hands out (20
-  // completions), and 1 MiB of them at most.
+  // Buffers in the ring at first: more than the completions that one io_uring_enter(2) of a recent
+  // kernel makes (20).
   static constexpr unsigned first_target = 32;
 
   std::byte* address_of(unsigned id) const noexcept;
@@ -81,6 +81,7 @@ class BufferPool {
   std::byte* memory_ = nullptr;
   unsigned count_ = 0;
   unsigned size_ = 0;
+  unsigned spare_size_ = 0;
   unsigned in_ring_ = 0;
   unsigned target_ = first_target;
   std::vector<std::uint16_t> stack_;  // the others that nobody holds

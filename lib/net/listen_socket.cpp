@@ -73,28 +73,38 @@ bool ListenSocket::take(AcceptWaiter& waiter) noexcept {
 bool ListenSocket::try_accept(AcceptWaiter& waiter) noexcept {
   SpinGuard guard(in_.lock);
   if (take(waiter)) return true;
-  if (!more_ || !waiters_.empty() || pausing()) return false;
-  const int status = accept_one();
-  if (status == EAGAIN) return false;
+  if (pausing()) return false;
+  const int status = more_ && waiters_.empty() ? accept_one() : EAGAIN;
+  if (status == EAGAIN) {
+    look_out();
+    return false;
+  }
   waiter.status = status;
   return status != 0 || take(waiter);
+}
+
+/// Sees to it that connections are noticed, though perhaps nobody is going to wait for one: a
+/// select with a default must find it the next time.
+void ListenSocket::look_out() noexcept {
+  if (at_home()) {
+    arm();
+  } else {
+    ask(wish_in);
+  }
 }
 
 bool ListenSocket::looks_acceptable() noexcept {
   SpinGuard guard(in_.lock);
   if (closed_ || in_.expired() || !pending_.empty()) return true;
-  if (more_ && waiters_.empty() && !pausing()) accept_one();
+  if (pausing()) return false;
+  if (!more_ || !waiters_.empty() || accept_one() == EAGAIN) look_out();
   return !pending_.empty();
 }
 
 void ListenSocket::wait(WaitNode& node) noexcept {
   waiters_.push_back(node);
   watch_deadline(in_);
-  if (at_home()) {
-    arm();
-  } else {
-    ask(wish_in);
-  }
+  look_out();
 }
 
 void ListenSocket::withdraw(WaitNode& node) noexcept {
@@ -144,9 +154,9 @@ int ListenSocket::accept_one() noexcept {
 
 // --- at home ------------------------------------------------------------------------------------
 
-/// Somebody waits: has the kernel tell us of connections.
+/// Has the kernel tell us of connections.
 void ListenSocket::arm() noexcept {
-  if (closed_ || waiters_.empty()) return;
+  if (closed_) return;
   if (!pausing()) return home_driver().want(*this, Direction::in);
   if (retry_.armed) return;
   Worker& worker = home();
@@ -156,14 +166,18 @@ void ListenSocket::arm() noexcept {
   worker.timers.insert(retry_, worker.coarse_now());
 }
 
-void ListenSocket::fail(int status, WakeList& wake) noexcept {
+void ListenSocket::fail(int status, Wakes& wake) noexcept {
   while (WaitNode* node = waiters_.pop_claimed()) {
     static_cast<AcceptWaiter*>(node->slot)->status = status;
     wake.push(*node);
   }
 }
 
-void ListenSocket::accept_for_waiters(WakeList& wake) noexcept {
+void ListenSocket::accept_for_waiters(Wakes& wake) noexcept {
+  if (waiters_.empty()) {
+    more_ = true;
+    return;
+  }
   while (!waiters_.empty()) {
     if (pending_.empty()) {
       const int status = accept_one();
@@ -175,11 +189,11 @@ void ListenSocket::accept_for_waiters(WakeList& wake) noexcept {
     take(*static_cast<AcceptWaiter*>(node->slot));
     wake.push(*node);
   }
-  arm();
+  if (!waiters_.empty()) arm();
 }
 
 void ListenSocket::on_ready(Direction, int error) {
-  WakeList wake;
+  Wakes wake;
   {
     SpinGuard guard(in_.lock);
     if (!closed_ && !stopping() && error != ECANCELED) {
@@ -206,7 +220,7 @@ void ListenSocket::try_again(TimerNode* node) noexcept {
   {
     SpinGuard guard(self.in_.lock);
     self.retry_.armed = false;
-    self.arm();
+    if (!self.waiters_.empty()) self.arm();
   }
   self.release();
 }
@@ -218,14 +232,14 @@ void ListenSocket::serve(std::uint32_t) noexcept {
   arm();
 }
 
-void ListenSocket::end_waits(WakeList& wake) noexcept {
+void ListenSocket::end_waits(Wakes& wake) noexcept {
   fail(status_closed, wake);
   for (const Accepted& one : pending_) sys::close(one.fd);
   pending_.clear();
   if (retry_.armed && retry_.queue->remove(retry_)) retry_.armed = false;
 }
 
-void ListenSocket::expire(bool out, WakeList& wake) noexcept {
+void ListenSocket::expire(bool out, Wakes& wake) noexcept {
   if (!out) fail(ETIMEDOUT, wake);
 }
 

@@ -54,17 +54,18 @@ class ListenSocket final : public Socket {
   void on_ready(Direction direction, int error) override;
   void on_received(ReceivedBuffer, int, bool) override {}
   void serve(std::uint32_t wishes) noexcept override;
-  void end_waits(WakeList& wake) noexcept override;
-  void expire(bool out, WakeList& wake) noexcept override;
+  void end_waits(Wakes& wake) noexcept override;
+  void expire(bool out, Wakes& wake) noexcept override;
   bool waited_for(bool out) const noexcept override { return !out && !waiters_.empty(); }
 
   // Under in_.lock.
   bool take(AcceptWaiter& waiter) noexcept;
   void wait(WaitNode& node) noexcept;
   int accept_one() noexcept;
+  void look_out() noexcept;
   void arm() noexcept;
-  void accept_for_waiters(WakeList& wake) noexcept;
-  void fail(int status, WakeList& wake) noexcept;
+  void accept_for_waiters(Wakes& wake) noexcept;
+  void fail(int status, Wakes& wake) noexcept;
   bool pausing() const noexcept;
   static bool keep(TimerNode* node) noexcept;
   static void try_again(TimerNode* node) noexcept;

@@ -64,7 +64,7 @@ void Socket::ask(std::uint32_t wishes) noexcept {
 // --- closing ------------------------------------------------------------------------------------
 
 int Socket::close() noexcept {
-  WakeList wake;
+  Wakes wake;
   {
     std::scoped_lock guard(in_.lock, out_.lock);
     if (closed_) return status_closed;
@@ -123,7 +123,7 @@ int Socket::set_deadline(bool in, bool out, std::int64_t due) noexcept {
   int status = 0;
   for (Side* side : {&in_, &out_}) {
     if (side == &in_ ? !in : !out) continue;
-    WakeList wake;
+    Wakes wake;
     {
       SpinGuard guard(side->lock);
       if (closed_) {
@@ -179,7 +179,7 @@ void Socket::fired(TimerNode* node) noexcept {
   auto* timer = static_cast<DeadlineTimer*>(node);
   Socket& self = *timer->socket;
   Side& side = timer->out ? self.out_ : self.in_;
-  WakeList wake;
+  Wakes wake;
   {
     SpinGuard guard(side.lock);
     timer->armed = false;

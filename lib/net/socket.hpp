@@ -44,6 +44,30 @@ Error error_of(int status, const char* op, const net::Address& about) noexcept;
 
 inline constexpr std::int64_t no_deadline = std::numeric_limits<std::int64_t>::max();
 
+/// Waiters whose waits have ended, made ready when all locks are dropped: one alone runs next, here,
+/// and several in their order.
+class Wakes {
+ public:
+  void push(WaitNode& node) noexcept {
+    node.next = nullptr;
+    (last_ != nullptr ? last_->next : first_) = &node;
+    last_ = &node;
+  }
+  void complete_all() noexcept {
+    if (first_ == nullptr) return;
+    if (first_ == last_) return complete(*first_);
+    for (WaitNode* node = first_; node != nullptr;) {
+      WaitNode* const next = node->next;
+      complete_at_tail(*node);
+      node = next;
+    }
+  }
+
+ private:
+  WaitNode* first_ = nullptr;
+  WaitNode* last_ = nullptr;
+};
+
 class Socket;
 
 /// Ends the waits of one side when its deadline has come. In a worker's queue only after somebody
@@ -129,7 +153,8 @@ class Socket : public IoSource, public Resource, protected InboxNode {
   }
   Worker& home() const noexcept { return *home_.load(std::memory_order_acquire); }
   bool has_home() const noexcept { return home_.load(std::memory_order_acquire) != nullptr; }
-  Driver& home_driver() const noexcept { return home().driver(); }
+  /// At home. In callbacks from the end of a driver its worker does not know it any more.
+  Driver& home_driver() const noexcept { return driver != nullptr ? *driver : home().driver(); }
   /// Whether callbacks must leave frames alone. At home.
   bool stopping() const noexcept { return home().runtime().stopping(); }
 
@@ -139,11 +164,11 @@ class Socket : public IoSource, public Resource, protected InboxNode {
   /// At home, without locks: does what was wished for, wish_close excepted.
   virtual void serve(std::uint32_t wishes) noexcept = 0;
   /// Under both locks, once, when closed_ has been set: ends the waits that can end now.
-  virtual void end_waits(WakeList& wake) noexcept = 0;
+  virtual void end_waits(Wakes& wake) noexcept = 0;
   /// At home (or without one), nothing is in flight any more: lets go what the socket holds.
   virtual void let_go() noexcept {}
   /// Under the side's lock: its deadline has passed.
-  virtual void expire(bool out, WakeList& wake) noexcept = 0;
+  virtual void expire(bool out, Wakes& wake) noexcept = 0;
   /// Under the side's lock: does anybody wait there?
   virtual bool waited_for(bool out) const noexcept = 0;
 

@@ -84,9 +84,22 @@ bool StreamSocket::try_read_locked(ReadWaiter& waiter) noexcept {
   } else if (read_end_ != 0) {
     waiter.status = read_end_;
   } else {
-    return more_ && !live_ && !receives() && readers_.empty() && receive_directly(waiter);
+    if (more_ && !live_ && !receives() && readers_.empty() && receive_directly(waiter)) return true;
+    look_out();
+    return false;
   }
   return true;
+}
+
+/// Sees to it that bytes are noticed when they come, though perhaps nobody is going to wait: a
+/// select with a default must find them the next time. Free of cost where a receive is armed.
+void StreamSocket::look_out() noexcept {
+  if (receives() && armed_) return;
+  if (at_home()) {
+    arm_read();
+  } else {
+    ask(wish_in);
+  }
 }
 
 bool StreamSocket::try_read(ReadWaiter& waiter) noexcept {
@@ -99,20 +112,19 @@ bool StreamSocket::looks_readable() noexcept {
   ReadWaiter any;
   any.size = 1;
   if (can_read_now(any)) return true;
-  if (!more_ || live_ || receives() || !readers_.empty()) return false;
   std::byte byte;
-  return sys::recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0;
+  if (more_ && !live_ && !receives() && readers_.empty() &&
+      sys::recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0) {
+    return true;
+  }
+  look_out();
+  return false;
 }
 
 void StreamSocket::wait_to_read(WaitNode& node) noexcept {
   readers_.push_back(node);
   watch_deadline(in_);
-  if (receives() && armed_) return;
-  if (at_home()) {
-    arm_read();
-  } else {
-    ask(wish_in);
-  }
+  look_out();
 }
 
 void StreamSocket::withdraw_reader(WaitNode& node) noexcept {
@@ -206,9 +218,9 @@ bool StreamSocket::receive_directly(ReadWaiter& waiter) noexcept {
 
 // --- at home ------------------------------------------------------------------------------------
 
-/// Somebody waits: has the kernel tell us of bytes.
+/// Has the kernel tell us of bytes.
 void StreamSocket::arm_read() noexcept {
-  if (closed_ || readers_.empty()) return;
+  if (closed_) return;
   Driver& driver = home_driver();
   driver_receives_ = driver.has_receive();
   if (receives()) {
@@ -254,21 +266,21 @@ void StreamSocket::take_back(const Chunk& chunk) noexcept {
   });
 }
 
-void StreamSocket::fail_readers(int status, WakeList& wake) noexcept {
+void StreamSocket::fail_readers(int status, Wakes& wake) noexcept {
   while (WaitNode* node = readers_.pop_claimed()) {
     static_cast<ReadWaiter*>(node->slot)->status = status;
     wake.push(*node);
   }
 }
 
-void StreamSocket::end_reading(int status, WakeList& wake) noexcept {
+void StreamSocket::end_reading(int status, Wakes& wake) noexcept {
   read_end_ = status;
   fail_readers(status, wake);
 }
 
 /// Copies bytes to those who wait. Returns how many were taken.
 std::size_t StreamSocket::hand_out(const std::byte* data, std::size_t size,
-                                   WakeList& wake) noexcept {
+                                   Wakes& wake) noexcept {
   std::size_t used = 0;
   while (used < size) {
     WaitNode* const node = readers_.pop_claimed();
@@ -288,8 +300,7 @@ std::size_t StreamSocket::hand_out(const std::byte* data, std::size_t size,
 }
 
 void StreamSocket::on_received(ReceivedBuffer buffer, int error, bool more) {
-  WakeList wake;
-  WaitNode* first = nullptr;
+  Wakes wake;
   {
     SpinGuard guard(in_.lock);
     if (!more) armed_ = live_ = false;
@@ -310,11 +321,7 @@ void StreamSocket::on_received(ReceivedBuffer buffer, int error, bool more) {
           chunk.begin += static_cast<std::uint32_t>(waiter.done);
         }
         const bool lent = waiter.lease;
-        if (first == nullptr) {
-          first = node;
-        } else {
-          wake.push(*node);
-        }
+        wake.push(*node);
         if (lent) {
           chunk.data = nullptr;
           break;
@@ -336,17 +343,20 @@ void StreamSocket::on_received(ReceivedBuffer buffer, int error, bool more) {
     } else if (error != ECANCELED) {
       end_reading(error, wake);
     }
-    if (!more && read_end_ == 0 && !stopping()) arm_read();
+    if (!more && read_end_ == 0 && !readers_.empty() && !stopping()) arm_read();
   }
-  if (first != nullptr) complete(*first);
   wake.complete_all();
   end_callback();
 }
 
-void StreamSocket::read_ready(int error, WakeList& wake) noexcept {
+void StreamSocket::read_ready(int error, Wakes& wake) noexcept {
   if (closed_ || stopping()) return;
   if (error != 0) {
     if (error != ECANCELED) fail_readers(error, wake);
+    return;
+  }
+  if (readers_.empty()) {
+    more_ = true;
     return;
   }
   while (WaitNode* const node = readers_.front()) {
@@ -376,7 +386,7 @@ void StreamSocket::read_ready(int error, WakeList& wake) noexcept {
     home_driver().used_up(*this, Direction::in);
     break;
   }
-  arm_read();
+  if (!readers_.empty()) arm_read();
 }
 
 }  // namespace ringo::detail

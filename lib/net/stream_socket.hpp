@@ -94,9 +94,9 @@ class StreamSocket final : public Socket {
 
   // Socket
   void serve(std::uint32_t wishes) noexcept override;
-  void end_waits(WakeList& wake) noexcept override;
+  void end_waits(Wakes& wake) noexcept override;
   void let_go() noexcept override;
-  void expire(bool out, WakeList& wake) noexcept override;
+  void expire(bool out, Wakes& wake) noexcept override;
   bool waited_for(bool out) const noexcept override {
     return out ? first_write_ != nullptr : !readers_.empty();
   }
@@ -106,29 +106,31 @@ class StreamSocket final : public Socket {
   bool can_read_now(const ReadWaiter& waiter) const noexcept;
   bool try_read_locked(ReadWaiter& waiter) noexcept;
   void wait_to_read(WaitNode& node) noexcept;
+  void look_out() noexcept;
   void arm_read() noexcept;
   void pause_receive() noexcept;
   void take_ahead(ReadWaiter& waiter) noexcept;
   void hold(const Chunk& chunk);
   void hold_copy(const std::byte* data, std::size_t size);
-  std::size_t hand_out(const std::byte* data, std::size_t size, WakeList& wake) noexcept;
+  std::size_t hand_out(const std::byte* data, std::size_t size, Wakes& wake) noexcept;
   void drop_chunk(const Chunk& chunk) noexcept;
-  void fail_readers(int status, WakeList& wake) noexcept;
-  void end_reading(int status, WakeList& wake) noexcept;
+  void fail_readers(int status, Wakes& wake) noexcept;
+  void end_reading(int status, Wakes& wake) noexcept;
   bool receive_directly(ReadWaiter& waiter) noexcept;
   int receive_into(void* data, std::size_t size, std::size_t& got) noexcept;
   void note_direct(std::size_t got, std::size_t asked) noexcept;
-  void read_ready(int error, WakeList& wake) noexcept;
+  void read_ready(int error, Wakes& wake) noexcept;
 
   // Writing, under out_.lock.
-  void continue_writes(WakeList& wake) noexcept;
-  void complete_connect(int error, WakeList& wake) noexcept;
+  void continue_writes(Wakes& wake) noexcept;
+  void complete_connect(int error, Wakes& wake) noexcept;
   bool send_now(WriteRequest& request) noexcept;
-  void finish_first_write(int status, WakeList& wake) noexcept;
-  void finish_write(WriteRequest& request, int status, WakeList& wake) noexcept;
+  void finish_first_write(int status, Wakes& wake) noexcept;
+  void finish_write(WriteRequest& request, int status, Wakes& wake) noexcept;
   void unlink_write(WriteRequest& request) noexcept;
-  void stop_write_locked(WriteRequest& request, int status, WakeList& wake) noexcept;
-  void write_ready(int error, WakeList& wake) noexcept;
+  void stop_write_locked(WriteRequest& request, int status, Wakes& wake) noexcept;
+  void sent_locked(std::int64_t result, Wakes& wake) noexcept;
+  void write_ready(int error, Wakes& wake) noexcept;
 
   // Under in_.lock.
   WaitQueue readers_;

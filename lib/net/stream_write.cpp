@@ -62,7 +62,7 @@ bool StreamSocket::send_now(WriteRequest& request) noexcept {
 }
 
 void StreamSocket::stop_write(WriteRequest& request, int status) noexcept {
-  WakeList wake;
+  Wakes wake;
   {
     SpinGuard guard(out_.lock);
     stop_write_locked(request, status, wake);
@@ -90,7 +90,7 @@ int StreamSocket::shutdown_write() noexcept {
 // --- the list of requests -----------------------------------------------------------------------
 
 /// The request is out of the list, and belongs to its waiter from now on.
-void StreamSocket::finish_write(WriteRequest& request, int status, WakeList& wake) noexcept {
+void StreamSocket::finish_write(WriteRequest& request, int status, Wakes& wake) noexcept {
   request.status = status;
   request.finished = true;
   WaitNode* const node = std::exchange(request.waiter, nullptr);
@@ -108,7 +108,7 @@ void StreamSocket::unlink_write(WriteRequest& request) noexcept {
   if (last_write_ == &request) last_write_ = before;
 }
 
-void StreamSocket::finish_first_write(int status, WakeList& wake) noexcept {
+void StreamSocket::finish_first_write(int status, Wakes& wake) noexcept {
   WriteRequest& request = *first_write_;
   first_write_ = request.next;
   if (first_write_ == nullptr) last_write_ = nullptr;
@@ -116,7 +116,7 @@ void StreamSocket::finish_first_write(int status, WakeList& wake) noexcept {
 }
 
 /// At home: goes on with the first request.
-void StreamSocket::continue_writes(WakeList& wake) noexcept {
+void StreamSocket::continue_writes(Wakes& wake) noexcept {
   while (first_write_ != nullptr && !in_kernel_ && !closed_) {
     WriteRequest& request = *first_write_;
     if (home_driver().has_send()) {
@@ -128,7 +128,7 @@ void StreamSocket::continue_writes(WakeList& wake) noexcept {
   }
 }
 
-void StreamSocket::stop_write_locked(WriteRequest& request, int status, WakeList& wake) noexcept {
+void StreamSocket::stop_write_locked(WriteRequest& request, int status, Wakes& wake) noexcept {
   if (request.finished) return;
   if (&request == first_write_ && in_kernel_) {
     if (request.stop_status != 0) return;
@@ -154,34 +154,35 @@ void StreamSocket::stop_write_locked(WriteRequest& request, int status, WakeList
 // --- the driver's callbacks ---------------------------------------------------------------------
 
 void StreamSocket::on_sent(std::int64_t result) {
-  WakeList wake;
+  Wakes wake;
   {
     SpinGuard guard(out_.lock);
     in_kernel_ = false;
-    if (!stopping()) {
-      WriteRequest& request = *first_write_;
-      if (result > 0) request.done += static_cast<std::size_t>(result);
-      if (request.done == request.size) {
-        finish_first_write(0, wake);
-      } else if (closed_) {
-        finish_first_write(status_closed, wake);
-      } else if (request.stop_status != 0) {
-        finish_first_write(request.stop_status, wake);
-      } else if (result == -EAGAIN) {
-        home_driver().want(*this, Direction::out);
-        goto unlock;
-      } else if (result <= 0) {
-        finish_first_write(result == 0 ? EPIPE : static_cast<int>(-result), wake);
-      }
-      continue_writes(wake);
-    }
-  unlock:;
+    if (!stopping()) sent_locked(result, wake);
   }
   wake.complete_all();
   end_callback();
 }
 
-void StreamSocket::write_ready(int error, WakeList& wake) noexcept {
+void StreamSocket::sent_locked(std::int64_t result, Wakes& wake) noexcept {
+  WriteRequest& request = *first_write_;
+  if (result > 0) request.done += static_cast<std::size_t>(result);
+  if (request.done == request.size) {
+    finish_first_write(0, wake);
+  } else if (closed_) {
+    finish_first_write(status_closed, wake);
+  } else if (request.stop_status != 0) {
+    finish_first_write(request.stop_status, wake);
+  } else if (result == -EAGAIN) {
+    // The kernel could not wait for this socket: send(2) goes on when there is room.
+    return home_driver().want(*this, Direction::out);
+  } else if (result <= 0) {
+    finish_first_write(result == 0 ? EPIPE : static_cast<int>(-result), wake);
+  }
+  continue_writes(wake);
+}
+
+void StreamSocket::write_ready(int error, Wakes& wake) noexcept {
   if (closed_ || stopping() || in_kernel_) return;
   if (error != 0) {
     if (error == ECANCELED) return;
@@ -196,7 +197,7 @@ void StreamSocket::write_ready(int error, WakeList& wake) noexcept {
 }
 
 void StreamSocket::on_ready(Direction direction, int error) {
-  WakeList wake;
+  Wakes wake;
   if (direction == Direction::in) {
     SpinGuard guard(in_.lock);
     read_ready(error, wake);
@@ -215,7 +216,7 @@ void StreamSocket::on_ready(Direction direction, int error) {
 // --- for Socket ---------------------------------------------------------------------------------
 
 void StreamSocket::serve(std::uint32_t wishes) noexcept {
-  WakeList wake;
+  Wakes wake;
   if ((wishes & (wish_in | wish_stop_receive | wish_return)) != 0) {
     SpinGuard guard(in_.lock);
     for (const Chunk& chunk : std::exchange(returned_, {})) drop_chunk(chunk);
@@ -235,7 +236,7 @@ void StreamSocket::serve(std::uint32_t wishes) noexcept {
   wake.complete_all();
 }
 
-void StreamSocket::end_waits(WakeList& wake) noexcept {
+void StreamSocket::end_waits(Wakes& wake) noexcept {
   fail_readers(status_closed, wake);
   WriteRequest* rest = in_kernel_ ? std::exchange(first_write_->next, nullptr)
                                   : std::exchange(first_write_, nullptr);
@@ -248,7 +249,7 @@ void StreamSocket::end_waits(WakeList& wake) noexcept {
   if (connector_ != nullptr) complete_connect(status_closed, wake);
 }
 
-void StreamSocket::expire(bool out, WakeList& wake) noexcept {
+void StreamSocket::expire(bool out, Wakes& wake) noexcept {
   if (!out) return fail_readers(ETIMEDOUT, wake);
   WriteRequest* rest = in_kernel_ ? std::exchange(first_write_->next, nullptr)
                                   : std::exchange(first_write_, nullptr);
@@ -277,7 +278,7 @@ bool StreamSocket::connect_done(int& status) noexcept {
   return connected_ || closed_;
 }
 
-void StreamSocket::complete_connect(int error, WakeList& wake) noexcept {
+void StreamSocket::complete_connect(int error, Wakes& wake) noexcept {
   WaitNode* const node = std::exchange(connector_, nullptr);
   if (!closed_ && stopping()) return;
   if (error == 0) {

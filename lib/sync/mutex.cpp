@@ -18,7 +18,7 @@ void Mutex::destroyed() noexcept {
 
 Mutex::Guard Mutex::try_lock() {
   bool taken = false;
-  if (detail::at_home(runtime_id_)) [[likely]] {
+  if (detail::at_home(runtime_id_) != nullptr) [[likely]] {
     taken = take();
   } else {
     detail::call_from_afar(
@@ -28,13 +28,13 @@ Mutex::Guard Mutex::try_lock() {
 }
 
 void Mutex::unlock() noexcept {
-  if (detail::at_home(runtime_id_)) [[likely]]
+  if (detail::at_home(runtime_id_) != nullptr) [[likely]]
     return unlock_here();
-  detail::call_from_afar(
-      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [&] { unlock_here(); });
+  detail::call_from_afar_or_die(
+      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here(); });
 }
 
-void Mutex::unlock_here() noexcept {
+inline void Mutex::unlock_here() noexcept {
   detail::WaitNode* next = nullptr;
   bool held = false;
   {
@@ -46,9 +46,9 @@ void Mutex::unlock_here() noexcept {
     }
     held_ = next != nullptr;
   }
+  if (next != nullptr) return detail::complete(*next);
   if (!held) [[unlikely]]
     detail::fatal("sync: unlock of unlocked mutex");
-  if (next != nullptr) detail::complete(*next);
 }
 
 namespace detail {

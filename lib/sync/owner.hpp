@@ -14,6 +14,7 @@
 
 #include <ringo/detail/spin_lock.hpp>
 #include <ringo/detail/wait.hpp>
+#include <ringo/panic.hpp>
 
 #include "runtime/external.hpp"
 #include "runtime/runtime.hpp"
@@ -33,10 +34,13 @@ inline void drop_lost(WaitQueue& queue) noexcept {
   }
 }
 
-/// True on a worker of the runtime that owns the lock already.
-inline bool at_home(const std::atomic<std::uint32_t>& owner) noexcept {
-  const Worker* worker = Worker::current();
-  return worker != nullptr && worker->runtime().id() == owner.load(std::memory_order_relaxed);
+/// The worker of this thread if it belongs to the runtime that owns the lock already, else null.
+inline Worker* at_home(const std::atomic<std::uint32_t>& owner) noexcept {
+  Worker* worker = Worker::current();
+  if (worker == nullptr || worker->runtime().id() != owner.load(std::memory_order_relaxed)) {
+    return nullptr;
+  }
+  return worker;
 }
 
 [[noreturn]] void throw_foreign(const char* type);
@@ -88,6 +92,16 @@ template <class Forget, class Call>
       call();
     });
   }
+}
+
+/// The same for calls that cannot throw: what would be a Panic is a fatal error.
+template <class Forget, class Call>
+[[gnu::noinline, gnu::cold]] void call_from_afar_or_die(std::atomic<std::uint32_t>& owner,
+                                                        SpinLock& lock, const char* type,
+                                                        Forget&& forget, Call&& call) noexcept {
+  try {
+    call_from_afar(owner, lock, type, forget, call);
+  } catch (const Panic& misuse) { fatal(misuse.what()); }
 }
 
 /// The destructor of a lock found nodes in its queues. Nothing to do if they were abandoned with

@@ -76,14 +76,18 @@ class SelectBase::Scratch {
   }
 
   static constexpr std::uint32_t inline_size = 8;
+
+ private:
+  std::uint32_t inline_[inline_size];
+
+ public:
   std::uint32_t count;
   std::uint32_t used = 0;
   std::uint32_t channels = 0;
   std::uint32_t others = 0;
-  std::uint32_t* order = inline_.data();
+  std::uint32_t* order = inline_;
 
  private:
-  std::array<std::uint32_t, inline_size> inline_;
   mutable std::array<ChannelCore*, inline_size> inline_locks_;
   ChannelCore** locks_ = inline_locks_.data();
   mutable std::uint32_t locked_ = 0;

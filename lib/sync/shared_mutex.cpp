@@ -23,7 +23,7 @@ void SharedMutex::destroyed() noexcept {
 
 template <class F>
 void SharedMutex::at_home(F&& call) {
-  if (detail::at_home(runtime_id_)) [[likely]]
+  if (detail::at_home(runtime_id_) != nullptr) [[likely]]
     return call();
   detail::call_from_afar(
       runtime_id_, lock_, "SharedMutex", [this] { forget(); }, call);
@@ -120,13 +120,15 @@ SharedMutex::SharedGuard SharedMutex::try_lock_shared() {
   return taken ? SharedGuard(*this) : SharedGuard();
 }
 
-void SharedMutex::unlock() noexcept {
-  at_home([&] { give_back(false); });
+void SharedMutex::unlock_any(bool shared) noexcept {
+  if (detail::at_home(runtime_id_) != nullptr) [[likely]]
+    return give_back(shared);
+  detail::call_from_afar_or_die(
+      runtime_id_, lock_, "SharedMutex", [this] { forget(); }, [&] { give_back(shared); });
 }
 
-void SharedMutex::unlock_shared() noexcept {
-  at_home([&] { give_back(true); });
-}
+void SharedMutex::unlock() noexcept { unlock_any(false); }
+void SharedMutex::unlock_shared() noexcept { unlock_any(true); }
 
 // --- one case of a wait -------------------------------------------------------------------------
 
@@ -137,13 +139,7 @@ void SharedMutexCaseBase::check_runtime() {
     mutex_->bind(node.g->runtime_id);
 }
 
-void SharedMutexCaseBase::give_back() noexcept {
-  if (shared_) {
-    mutex_->unlock_shared();
-  } else {
-    mutex_->unlock();
-  }
-}
+void SharedMutexCaseBase::give_back() noexcept { mutex_->unlock_any(shared_); }
 
 bool SharedMutexCaseBase::try_take() {
   check_runtime();

@@ -338,6 +338,35 @@ RINGO_TEST("SE-19: timers, joins and values that can only be moved in a run-time
   CHECK(co_await select_dyn(timed) == 0);
   for (int i = 0; i < 3; ++i) CHECK(co_await select_dyn(timed) == 1);
   CHECK(fired == 1);
+
+  // An operation given by name stays the caller's.
+  Timer timer(1ms);
+  std::vector<SelectCase> named;
+  named.push_back(on(timer, [&] { ++fired; }));
+  CHECK(co_await select_dyn(named) == 0);
+  timer.reset(1us);
+  CHECK(co_await select_dyn(named) == 0);
+  CHECK(fired == 3);
+}
+
+RINGO_TEST("SE-19: a list that panics may be used again, and keeps nothing") {
+  test::Counted::Balance balance;
+  {
+    Channel<test::Counted> counted(1);
+    Channel<test::MoveOnly> only_movable(1);
+    std::vector<SelectCase> cases;
+    cases.push_back(on(counted.recv(), [] {}));
+    cases.push_back(on(only_movable.send(test::MoveOnly(1)), [] {}));
+    CHECK(co_await select_dyn(cases) == 1);
+    for (int i = 0; i < 3; ++i) {
+      CHECK(!(co_await panic_of_task([&]() -> Task<> { co_await select_dyn(cases); })).empty());
+    }
+    cases.pop_back();
+    co_await counted.emplace(balance, 1);
+    CHECK(co_await select_dyn(cases) == 0);
+    co_await counted.emplace(balance, 2);
+  }
+  CHECK(balance.alive == 0);
 }
 
 RINGO_TEST("SE-20: what was done before a send is seen after the receive, in selects too") {

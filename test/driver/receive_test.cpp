@@ -230,7 +230,8 @@ TEST_CASE("a want and a receive of one source do not disturb each other") {
 // ---- buffers ----------------------------------------------------------------------------------
 
 TEST_CASE("an owner who keeps all buffers does not starve the others") {
-  const auto driver = make_uring({.sq_entries = 64, .cq_entries = 256, .buffers = 16});
+  const auto driver =
+      make_uring({.sq_entries = 64, .cq_entries = 256, .buffers = 16, .buffer_size = 4096});
   if (!driver) return;
   Pair slow_pair = tcp_pair();
   Source slow(slow_pair.a);
@@ -288,7 +289,8 @@ TEST_CASE("an owner who keeps all buffers does not starve the others") {
 }
 
 TEST_CASE("receives without buffers do not ask for them again and again") {
-  const auto driver = make_uring({.sq_entries = 64, .cq_entries = 256, .buffers = 16});
+  const auto driver =
+      make_uring({.sq_entries = 64, .cq_entries = 256, .buffers = 16, .buffer_size = 4096});
   if (!driver) return;
   std::vector<Pair> pairs;
   std::vector<std::unique_ptr<Source>> sources;
@@ -353,7 +355,8 @@ TEST_CASE("a stop that found no place, and was overtaken by the end, is forgotte
 }
 
 TEST_CASE("when the buffers are back, as many go on as there are buffers") {
-  const auto driver = make_uring({.sq_entries = 128, .cq_entries = 512, .buffers = 16});
+  const auto driver =
+      make_uring({.sq_entries = 128, .cq_entries = 512, .buffers = 16, .buffer_size = 4096});
   if (!driver) return;
   std::vector<Pair> pairs;
   std::vector<std::unique_ptr<Source>> sources;
@@ -414,7 +417,8 @@ TEST_CASE("a pool of one buffer serves a crowd") {
 }
 
 TEST_CASE("a starved receive can be stopped, stopped for good, and taken up again") {
-  const auto driver = make_uring({.sq_entries = 64, .cq_entries = 256, .buffers = 2});
+  const auto driver =
+      make_uring({.sq_entries = 64, .cq_entries = 256, .buffers = 2, .buffer_size = 4096});
   if (!driver) return;
   Pair greedy_pair = tcp_pair();
   Source greedy(greedy_pair.a);

@@ -15,7 +15,7 @@ class Mishaps final : public ringo::detail::sys::Faults {
  public:
   std::atomic<bool> short_counts{false};
   std::atomic<bool> interruptions{false};
-  std::atomic<bool> false_alarms{false};  // EAGAIN where there is something: only with level polls
+  std::atomic<bool> false_alarms{false};  // EAGAIN and short reads where there is more: only with polls
   std::atomic<bool> full_queues{false};
   std::atomic<int> accept_error{0};
   std::atomic<int> hits{0};
@@ -26,6 +26,9 @@ class Mishaps final : public ringo::detail::sys::Faults {
       case Call::send:
         if (interruptions && roll(5)) return hit(EINTR);
         if (false_alarms && roll(5)) return hit(EAGAIN);
+        // With edge-triggered events a short count of recv(2) says that the socket is empty, which
+        // is so in the kernel; made up, it would be a lie.
+        if (call == Call::recv && !false_alarms) return 0;
         if (short_counts && length > 1 && roll(2)) {
           length = 1 + below(static_cast<std::uint32_t>(std::min<std::size_t>(length, 5000)));
           ++hits;
@@ -106,6 +109,7 @@ Task<> exchange() {
 RINGO_TEST("short reads and writes") {
   Mishaps mishaps;
   mishaps.short_counts = true;
+  mishaps.false_alarms = driver_name() == "uring";
   WithFaults faults(mishaps);
   co_await exchange();
   if (driver_name() == "epoll") CHECK_GT(mishaps.hits, 0);

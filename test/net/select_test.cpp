@@ -156,6 +156,39 @@ RINGO_TEST("recv in a losing select keeps its bytes in the stream") {
   }
 }
 
+RINGO_TEST("a select with a default finds bytes and connections though nobody ever waits") {
+  net::TcpListener listener = listen_anywhere();
+  Result<net::TcpStream> a = co_await net::TcpStream::connect(listener.local_address());
+  REQUIRE(a);
+  net::TcpStream b;
+  while (!b.valid()) {
+    co_await select_any{on(listener.accept(),
+                           [&](Result<net::TcpStream> conn) {
+                             REQUIRE(conn);
+                             b = std::move(*conn);
+                           }),
+                        otherwise([] {})};
+    co_await yield();
+  }
+  for (int round = 0; round < 50; ++round) {
+    // Small, and large enough to change the way of receiving.
+    const std::size_t size = round % 2 == 0 ? 10 : 100'000;
+    auto writer = go([&]() -> Task<> { CHECK(co_await a->write(pattern(0, size))); });
+    std::vector<std::uint8_t> buffer(20'000);
+    for (std::uint64_t at = 0; at < size;) {
+      co_await select_first{on(b.read(buffer),
+                               [&](Result<std::size_t> n) {
+                                 REQUIRE(n);
+                                 REQUIRE_EQ(first_wrong(buffer.data(), *n, at), *n);
+                                 at += *n;
+                               }),
+                            otherwise([] {})};
+      co_await yield();
+    }
+    co_await writer;
+  }
+}
+
 RINGO_TEST("accept in a losing select loses no connection") {
   net::TcpListener listener = listen_anywhere();
   constexpr int total = 300;

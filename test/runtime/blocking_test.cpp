@@ -290,6 +290,12 @@ RINGO_TEST("blocking: through a goroutine it takes part in a select") {
 
 namespace {
 
+/// Whether it is in a wait that can be cancelled.
+bool waits(const ringo::detail::Goroutine* g) {
+  using namespace ringo::detail;
+  return (g->claim.load() & (claim_open | claim_claimed)) == claim_open;
+}
+
 /// A goroutine that can be cancelled from outside: it says its record, then runs `body`.
 template <class F>
 Task<bool> cancellable(std::atomic<ringo::detail::Goroutine*>& self, F body) {
@@ -324,8 +330,8 @@ TEST_CASE("blocking: cancelled in line, the function is not called") {
       co_await blocking(std::move(count));
     };
     auto waiting = go([&]() -> Task<bool> { co_return co_await cancellable(g, body); });
-    co_await test::eventually([&] { return g != nullptr; });
-    co_await test::eventually([&] { return ringo::detail::cancel_wait(g); });
+    co_await test::eventually([&] { return g != nullptr && waits(g); });
+    CHECK(ringo::detail::cancel_wait(g));
     CHECK(co_await waiting);
     CHECK_EQ(alive, 0);
     gate.open();
@@ -351,8 +357,8 @@ RINGO_TEST("blocking: cancelled while it runs, the wait goes on to the end") {
     co_await sleep_for(1h);
   };
   auto waiting = go([&]() -> Task<bool> { co_return co_await cancellable(g, body); });
-  co_await test::eventually([&] { return inside.load(); });
-  co_await test::eventually([&] { return ringo::detail::cancel_wait(g); });
+  co_await test::eventually([&] { return inside && waits(g); });
+  CHECK(ringo::detail::cancel_wait(g));
   co_await sleep_for(2ms);
   CHECK(!waiting.done());
   CHECK_EQ(result, 0);

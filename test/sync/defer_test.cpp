@@ -328,6 +328,7 @@ TEST_CASE("DP-11: thrown again at every level") {
   struct Levels {
     static void go_down(int depth) {
       Defer again{say_number, depth};
+      if (depth < 0) return;
       if (depth == 0) panic("bottom");
       try {
         go_down(depth - 1);

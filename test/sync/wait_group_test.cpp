@@ -303,6 +303,17 @@ TEST_CASE("WG: plain threads add and are done") {
       });
       co_await test::eventually([&] { return over.load(); });  // a worker carries it out
       misuser.join();
+      // And they start goroutines.
+      std::atomic<int> ran{0};
+      over = false;
+      std::thread starter([&] {
+        for (int i = 0; i < 100; ++i) wg.go([&] { ++ran; });
+        over = true;
+      });
+      co_await test::eventually([&] { return over.load(); });
+      starter.join();
+      co_await wg.wait();
+      CHECK(ran == 100);
       CHECK(text == "sync: negative WaitGroup counter");
     });
     for (std::thread& thread : threads) thread.join();
