@@ -206,14 +206,18 @@ TEST_CASE("a signal does not shorten a poll()") {
         std::this_thread::sleep_for(1ms);
       }
     });
-    const auto before = Clock::now();
-    const int result = driver.poll(60 * ms);
-    const auto waited = Clock::now() - before;
+    // On a busy machine the other thread may not get to it in one of them.
+    int signals = 0;
+    for (int i = 0; i < 100 && signals < 3; ++i) {
+      const int already = handled_signals;
+      const auto before = Clock::now();
+      CHECK(driver.poll(30 * ms) == 0);
+      CHECK(Clock::now() - before >= 30ms);
+      signals = handled_signals - already;
+    }
     done = true;
     killer.join();
-    CHECK(result == 0);
-    CHECK(waited >= 60ms);
-    CHECK(handled_signals > 5);
+    CHECK(signals >= 3);
   });
 }
 
