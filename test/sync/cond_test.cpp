@@ -439,8 +439,9 @@ TEST_CASE("Cond: waiters of an earlier runtime are forgotten, a live one is not 
       co_await cond.wait(guard);
       through = true;
     });
-    while (!through) {
+    for (;;) {
       auto guard = co_await Lone::mutex().lock();
+      if (through) break;
       cond.signal();
       guard.unlock();
       co_await yield();
