@@ -1,6 +1,7 @@
 // Kernel calls that fail or fall short: the streams carry on, or say why not.
 #include <atomic>
 #include <cerrno>
+#include <deque>
 #include <mutex>
 
 #include "net_fixture.hpp"
@@ -62,6 +63,13 @@ class Mishaps final : public ringo::detail::sys::Faults {
   Dice dice_{41};
 };
 
+/// Hooks outlive the case: a worker may be inside one while the case takes it out.
+template <class Hook, class... Args>
+Hook& immortal(Args... args) {
+  static std::deque<Hook> hooks;
+  return hooks.emplace_back(args...);
+}
+
 /// 300 KB each way, in pieces of all sizes, while somebody selects and somebody waits plainly.
 Task<> exchange() {
   Pair pair = co_await connected();
@@ -107,7 +115,7 @@ Task<> exchange() {
 }  // namespace
 
 RINGO_TEST("short reads and writes") {
-  Mishaps mishaps;
+  Mishaps& mishaps = immortal<Mishaps>();
   mishaps.short_counts = true;
   mishaps.false_alarms = driver_name() == "uring";
   WithFaults faults(mishaps);
@@ -116,7 +124,7 @@ RINGO_TEST("short reads and writes") {
 }
 
 RINGO_TEST("interrupted calls") {
-  Mishaps mishaps;
+  Mishaps& mishaps = immortal<Mishaps>();
   mishaps.interruptions = true;
   WithFaults faults(mishaps);
   co_await exchange();
@@ -124,7 +132,7 @@ RINGO_TEST("interrupted calls") {
 }
 
 RINGO_TEST("false alarms, and submission queues that are full") {
-  Mishaps mishaps;
+  Mishaps& mishaps = immortal<Mishaps>();
   mishaps.false_alarms = driver_name() == "uring";
   mishaps.full_queues = true;
   mishaps.short_counts = true;
@@ -135,7 +143,7 @@ RINGO_TEST("false alarms, and submission queues that are full") {
 
 RINGO_TEST("accept: errors of the system reach the accepter, and no connection is lost") {
   for (int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
-    Mishaps mishaps;
+    Mishaps& mishaps = immortal<Mishaps>();
     net::TcpListener listener = listen_anywhere();
     mishaps.accept_error = error;
     WithFaults faults(mishaps);
@@ -167,13 +175,13 @@ RINGO_TEST("a socket that cannot be made") {
   };
   const std::size_t before = open_descriptors();
   for (Call call : {Call::socket, Call::setsockopt, Call::bind, Call::listen}) {
-    NoSockets faults_hook(call, ENOBUFS);
+    NoSockets& faults_hook = immortal<NoSockets>(call, ENOBUFS);
     WithFaults faults(faults_hook);
     const Result<net::TcpListener> listener = net::TcpListener::listen("127.0.0.1:0");
     CHECK_EQ(listener.error().message(), "listen tcp 127.0.0.1:0: No buffer space available");
   }
   for (Call call : {Call::socket, Call::connect}) {
-    NoSockets faults_hook(call, ENOBUFS);
+    NoSockets& faults_hook = immortal<NoSockets>(call, ENOBUFS);
     WithFaults faults(faults_hook);
     const Result<net::TcpStream> stream = co_await net::TcpStream::connect("127.0.0.1:9");
     CHECK_EQ(stream.error().message(), "dial tcp 127.0.0.1:9: No buffer space available");
