@@ -77,7 +77,9 @@ class DeferredCall {
 template <class F, class... Args>
 class [[nodiscard("give it a name: it acts when that goes out of scope")]] Defer {
  public:
-  explicit Defer(F f, Args... args) : call_(std::move(f), std::move(args)...) {}
+  [[nodiscard("give it a name: it acts when that goes out of scope")]] explicit Defer(F f,
+                                                                                      Args... args)
+      : call_(std::move(f), std::move(args)...) {}
   Defer(const Defer&) = delete;
   Defer& operator=(const Defer&) = delete;
   ~Defer() noexcept(false) {
@@ -116,7 +118,8 @@ Defer(F, Args...) -> Defer<F, Args...>;
 /// not movable; for one goroutine.
 class [[nodiscard("give it a name: it acts when that goes out of scope")]] DeferStack {
  public:
-  DeferStack() noexcept = default;
+  [[nodiscard("give it a name: it acts when that goes out of scope")]] DeferStack() noexcept =
+      default;
   DeferStack(const DeferStack&) = delete;
   DeferStack& operator=(const DeferStack&) = delete;
   ~DeferStack() noexcept(false) {

@@ -55,7 +55,8 @@ class Mutex {
       destroyed();
   }
 
-  /// Locks and yields a Guard: `auto guard = co_await mu.lock()`. Suspends while another one holds
+  /// Locks and yields a Guard: `auto guard = co_await mu.lock()`; without co_await nothing is
+  /// locked, without a name for the guard it is unlocked at once. Suspends while another one holds
   /// it. Also a case of select_any: one that loses does not hold the lock. Cancellable: it is not
   /// held then. Throws Panic if another live runtime uses this mutex.
   detail::MutexOp lock() noexcept { return detail::MutexOp(*this); }

@@ -164,8 +164,10 @@ struct CountedSpawn {
       static_assert(!std::is_lvalue_reference_v<F>, "go(std::move(task))");
       start(group, std::move(f), site);
     } else {
-      static_assert(std::is_invocable_v<Stored, std::unwrap_ref_decay_t<Args>...>,
-                    "go(f, args...): f cannot be called with copies of these arguments");
+      static_assert(
+          std::is_invocable_v<Stored, std::unwrap_ref_decay_t<Args>...>,
+          "go(f, args...): f cannot be called with copies of these arguments (is a parameter a "
+          "reference? then std::ref; is an argument not copyable? then std::move)");
       using R = std::invoke_result_t<Stored, std::unwrap_ref_decay_t<Args>...>;
       if constexpr (std::is_pointer_v<Stored> || std::is_member_pointer_v<Stored>) {
         if constexpr (!std::is_function_v<std::remove_reference_t<F>>) {

@@ -1,12 +1,13 @@
-// The one interface between ringo and a kernel. Below it stand uring_driver.cpp and epoll.cpp (and,
+// The one interface between ringo and a kernel. Below it stand uring_driver.hpp and epoll.cpp (and,
 // later, a simulated kernel); above it nobody knows which one runs.
 //
 // Ownership, the rule everything in net/ rests on:
 //
-//   * What is in flight belongs to an IoSource, which lives in a reference-counted socket (or a heap
-//     object), never in a coroutine frame. Received bytes come in buffers of the driver; accepting
-//     is a system call made when the driver says the descriptor is ready. The only memory of others
-//     that the kernel ever knows is what send() is given, and it knows it until on_sent().
+//   * What is in flight belongs to an IoSource, which lives in a reference-counted socket (or a
+//     heap object), never in a coroutine frame. Received bytes come in buffers of the driver;
+//     accepting is a system call made when the driver says the descriptor is ready. The only memory
+//     of others that the kernel ever knows is what send() is given, and it knows it until
+//     on_sent().
 //   * An operation is over only when its own last completion has been reaped. Stopping one is a
 //     request. Until then `in_flight` counts it and the source must stay alive: the driver calls
 //     retain() when it arms something and release() after its last callback for it.
@@ -39,7 +40,7 @@ struct ReceivedBuffer {
 };
 
 /// What an IoSource can have in flight, one of each at most. The numbers are bits of the masks
-/// below and, in uring_driver.cpp, the low bits of user_data.
+/// below and, in uring_driver.hpp, the low bits of user_data.
 enum class Operation : std::uint8_t { in = 0, out = 1, receive = 2, send = 3 };
 
 constexpr Operation operation_of(Direction direction) noexcept {
@@ -80,18 +81,18 @@ class alignas(8) IoSource : public SourceLink, public CancelLink {
   // Driver state that owners may read, on the driver's thread.
   bool wanted[2] = {false, false};  ///< a want() is not yet answered, per Direction
   bool ready[2] = {false, false};   ///< epoll: an edge was seen and not used up, per Direction
-  bool hangup = false;     ///< epoll: the peer has shut down its side (EPOLLRDHUP, EPOLLHUP): a
-                           ///< short read is not the end, and no edge will come for the end
-  bool receiving = false;  ///< a receive() has its last callback outstanding
-  bool stopping = false;   ///< ... and stop_receive() asked it to end
-  bool stopped = false;    ///< stop() was called: whatever is asked for now is refused
-  bool sending = false;    ///< a send() has its on_sent() outstanding
+  bool hangup = false;       ///< epoll: the peer has shut down its side (EPOLLRDHUP, EPOLLHUP): a
+                             ///< short read is not the end, and no edge will come for the end
+  bool receiving = false;    ///< a receive() has its last callback outstanding
+  bool stopping = false;     ///< ... and stop_receive() asked it to end
+  bool stopped = false;      ///< stop() was called: whatever is asked for now is refused
+  bool sending = false;      ///< a send() has its on_sent() outstanding
   bool ending_send = false;  ///< ... and stop_send() asked it to end
 
   // Driver state that nobody else reads. The masks have a bit for each Operation.
   bool registered = false;  ///< epoll: the descriptor is in the epoll set
   bool starved = false;     ///< uring: the receive waits for buffers
-  bool direct = false;  ///< uring: the receive is a poll, recv(2) follows (see uring_driver.cpp)
+  bool direct = false;  ///< uring: the receive is a poll, recv(2) follows (see uring_driver.hpp)
   std::uint8_t to_arm = 0;      ///< uring: waits for a place in the submission queue
   std::uint8_t to_cancel = 0;   ///< uring: so does its cancel
   std::uint8_t canceling = 0;   ///< uring: the kernel was asked to cancel it, and it has not ended
@@ -200,8 +201,8 @@ class Driver {
 
   /// The owner is closing the descriptor: ends everything this source has in flight (each want(),
   /// receive() and send() still gets its last callback, from poll(), with ECANCELED unless it
-  /// happened) and forgets the descriptor. close(2) is allowed when in_flight is 0, at the latest after
-  /// those callbacks.
+  /// happened) and forgets the descriptor. close(2) is allowed when in_flight is 0, at the latest
+  /// after those callbacks.
   virtual void stop(IoSource& source) = 0;
 
   /// Operations in flight on this driver, the bell not counted.

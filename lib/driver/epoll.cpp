@@ -105,7 +105,7 @@ class EpollDriver final : public Driver {
   std::array<epoll_event, batch> events_;
   std::thread::id owner_ = std::this_thread::get_id();
 
-  // The bell: as in uring_driver.cpp. Registered edge-triggered, so nobody needs to read its
+  // The bell: as in uring_driver.hpp. Registered edge-triggered, so nobody needs to read its
   // counter.
   alignas(64) std::atomic<bool> rung_{false};
   int bell_ = -1;

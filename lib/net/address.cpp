@@ -144,9 +144,12 @@ std::string Address::host() const {
 
 std::string Address::to_string() const {
   switch (family_) {
-    case Family::none: return {};
-    case Family::v4: return host() + ':' + std::to_string(port_);
-    case Family::v6: return '[' + host() + "]:" + std::to_string(port_);
+    case Family::none:
+      return {};
+    case Family::v4:
+      return host() + ':' + std::to_string(port_);
+    case Family::v6:
+      return '[' + host() + "]:" + std::to_string(port_);
   }
   return {};
 }

@@ -73,9 +73,7 @@ Task<Result<net::TcpStream>> connect_to(net::Address address, std::int64_t due) 
   sys::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   int status = sys::connect(fd, where, size) == 0 ? 0 : errno;
   // EINTR: it goes on all the same (connect(2)).
-  if (status == EINPROGRESS || status == EINTR) {
-    status = co_await wait_connected(*socket, due);
-  }
+  if (status == EINPROGRESS || status == EINTR) { status = co_await wait_connected(*socket, due); }
   // From now on each call says for itself whether it may block.
   if (status == 0 && ::fcntl(fd, F_SETFL, 0) != 0) status = errno;
   if (status != 0) co_return error_of(status, op, address);
@@ -143,8 +141,7 @@ Task<Result<TcpStream>> start(std::string target, const Address& address, std::i
 }  // namespace
 
 TaskAwaiter<Result<TcpStream>> ConnectOp::ringo_await(Goroutine*) {
-  Task<Result<TcpStream>> task =
-      start(std::move(target_), address_, ringo::detail::no_deadline);
+  Task<Result<TcpStream>> task = start(std::move(target_), address_, ringo::detail::no_deadline);
   return TaskAwaiter<Result<TcpStream>>(task);
 }
 

@@ -72,8 +72,8 @@ class ListenSocket final : public Socket {
 
   WaitQueue waiters_;
   std::vector<Accepted> pending_;
-  bool more_ = false;          // accept4(2) is worth a try
-  std::int64_t pause_ = 0;     // length of the last pause; 0: the last accept went well
+  bool more_ = false;       // accept4(2) is worth a try
+  std::int64_t pause_ = 0;  // length of the last pause; 0: the last accept went well
   std::int64_t paused_until_ = 0;
   Retry retry_;
 };

@@ -26,7 +26,8 @@ Lookup look_up(const std::string& host, const std::string& service) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* list = nullptr;
-  lookup.code = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
+  lookup.code =
+      ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &list);
   lookup.error = errno;
   if (lookup.code != 0) return lookup;
   for (const addrinfo* one = list; one != nullptr; one = one->ai_next) {

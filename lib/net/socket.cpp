@@ -15,9 +15,14 @@ namespace ringo::detail {
 Error error_of(int status, const char* op, const net::Address& about) noexcept {
   std::error_code code;
   switch (status) {
-    case status_eof: code = make_error_code(Errc::eof); break;
-    case status_closed: code = make_error_code(Errc::closed); break;
-    default: code = std::error_code(status, std::generic_category());
+    case status_eof:
+      code = make_error_code(Errc::eof);
+      break;
+    case status_closed:
+      code = make_error_code(Errc::closed);
+      break;
+    default:
+      code = std::error_code(status, std::generic_category());
   }
   return Error(code, op, about.to_string());
 }
@@ -154,7 +159,7 @@ void Socket::arm_deadline(Side& side) noexcept {
   }
   DeadlineTimer& timer = *side.timer;
   if (timer.armed) {
-    if (timer.when <= side.due) return;         // it fires earlier, and looks again then
+    if (timer.when <= side.due) return;       // it fires earlier, and looks again then
     if (!timer.queue->remove(timer)) return;  // it is firing: the same
   }
   Worker& worker = *Worker::current();

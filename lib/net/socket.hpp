@@ -44,8 +44,8 @@ Error error_of(int status, const char* op, const net::Address& about) noexcept;
 
 inline constexpr std::int64_t no_deadline = std::numeric_limits<std::int64_t>::max();
 
-/// Waiters whose waits have ended, made ready when all locks are dropped: one alone runs next, here,
-/// and several in their order.
+/// Waiters whose waits have ended, made ready when all locks are dropped: one alone runs next,
+/// here, and several in their order.
 class Wakes {
  public:
   void push(WaitNode& node) noexcept {
@@ -192,7 +192,8 @@ class Socket : public IoSource, public Resource, protected InboxNode {
 
   /// Last line of each callback: closes the descriptor if that was all.
   void end_callback() noexcept {
-    if (stopped && in_flight == 0) [[unlikely]] finish_close();
+    if (stopped && in_flight == 0) [[unlikely]]
+      finish_close();
   }
 
   Side in_;

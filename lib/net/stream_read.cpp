@@ -279,8 +279,7 @@ void StreamSocket::end_reading(int status, Wakes& wake) noexcept {
 }
 
 /// Copies bytes to those who wait. Returns how many were taken.
-std::size_t StreamSocket::hand_out(const std::byte* data, std::size_t size,
-                                   Wakes& wake) noexcept {
+std::size_t StreamSocket::hand_out(const std::byte* data, std::size_t size, Wakes& wake) noexcept {
   std::size_t used = 0;
   while (used < size) {
     WaitNode* const node = readers_.pop_claimed();

@@ -134,17 +134,17 @@ class StreamSocket final : public Socket {
 
   // Under in_.lock.
   WaitQueue readers_;
-  std::vector<Chunk> ahead_;     // from ahead_first_ on
+  std::vector<Chunk> ahead_;  // from ahead_first_ on
   std::size_t ahead_first_ = 0;
   std::size_t ahead_bytes_ = 0;
-  std::vector<Chunk> returned_;  // the driver's, on their way home
-  int read_end_ = 0;             // status of all reads to come, once ahead_ is empty
-  bool driver_receives_ = false; // known when somebody has waited
-  bool armed_ = false;           // the receive goes on
-  bool live_ = false;            // ... or its last callback is still to come
+  std::vector<Chunk> returned_;   // the driver's, on their way home
+  int read_end_ = 0;              // status of all reads to come, once ahead_ is empty
+  bool driver_receives_ = false;  // known when somebody has waited
+  bool armed_ = false;            // the receive goes on
+  bool live_ = false;             // ... or its last callback is still to come
   bool direct_ = false;
-  bool more_ = false;            // recv(2) is worth a try
-  std::uint8_t small_reads_ = 0; // in a row, in direct mode
+  bool more_ = false;             // recv(2) is worth a try
+  std::uint8_t small_reads_ = 0;  // in a row, in direct mode
 
   // Under out_.lock.
   bool in_kernel_ = false;

@@ -27,8 +27,7 @@ void return_chunk(StreamSocket* owner, const Chunk& chunk) noexcept {
 
 // --- read ---------------------------------------------------------------------------------------
 
-ReadCaseBase::ReadCaseBase(StreamRef socket, std::byte* data, std::size_t size,
-                           bool lease) noexcept
+ReadCaseBase::ReadCaseBase(StreamRef socket, std::byte* data, std::size_t size, bool lease) noexcept
     : socket_(std::move(socket)) {
   waiter_.data = data;
   waiter_.size = size;
@@ -87,9 +86,7 @@ bool AcceptCase::try_take() {
   return socket_->try_accept(waiter_);
 }
 
-bool AcceptCase::looks_ready() {
-  return socket_.get() == nullptr || socket_->looks_acceptable();
-}
+bool AcceptCase::looks_ready() { return socket_.get() == nullptr || socket_->looks_acceptable(); }
 
 Enlist AcceptCase::enlist() {
   return socket_->enlist(node, [this] { return claim_self(); });
@@ -159,8 +156,7 @@ Result<void> TcpStream::close() {
 }
 
 Result<void> TcpStream::shutdown_write() {
-  return result_of(socket_,
-                   socket_.get() != nullptr ? socket_->shutdown_write() : status_closed,
+  return result_of(socket_, socket_.get() != nullptr ? socket_->shutdown_write() : status_closed,
                    "shutdown");
 }
 
@@ -244,13 +240,12 @@ Result<TcpListener> TcpListener::listen(const Address& address, const ListenOpti
   const auto set = [fd](int level, int name, int value) {
     return sys::setsockopt(fd, level, name, &value, sizeof value) == 0;
   };
-  const bool listens =
-      set(SOL_SOCKET, SO_REUSEADDR, 1) &&
-      (!options.reuse_port || set(SOL_SOCKET, SO_REUSEPORT, 1)) &&
-      (!address.is_v6() || set(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only)) &&
-      // Accepted sockets inherit it, which spares a system call for each of them.
-      (!options.no_delay || set(IPPROTO_TCP, TCP_NODELAY, 1)) &&
-      sys::bind(fd, where, size) == 0 && sys::listen(fd, options.backlog) == 0;
+  const bool listens = set(SOL_SOCKET, SO_REUSEADDR, 1) &&
+                       (!options.reuse_port || set(SOL_SOCKET, SO_REUSEPORT, 1)) &&
+                       (!address.is_v6() || set(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only)) &&
+                       // Accepted sockets inherit it, which spares a system call for each of them.
+                       (!options.no_delay || set(IPPROTO_TCP, TCP_NODELAY, 1)) &&
+                       sys::bind(fd, where, size) == 0 && sys::listen(fd, options.backlog) == 0;
   if (!listens) {
     const int error = errno;
     sys::close(fd);

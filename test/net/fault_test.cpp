@@ -1,7 +1,6 @@
 // Kernel calls that fail or fall short: the streams carry on, or say why not.
 #include <atomic>
 #include <cerrno>
-#include <deque>
 #include <mutex>
 
 #include "net_fixture.hpp"
@@ -16,7 +15,8 @@ class Mishaps final : public ringo::detail::sys::Faults {
  public:
   std::atomic<bool> short_counts{false};
   std::atomic<bool> interruptions{false};
-  std::atomic<bool> false_alarms{false};  // EAGAIN and short reads where there is more: only with polls
+  // EAGAIN, and short reads where there is more: only with polls.
+  std::atomic<bool> false_alarms{false};
   std::atomic<bool> full_queues{false};
   std::atomic<int> accept_error{0};
   std::atomic<int> hits{0};
@@ -63,13 +63,6 @@ class Mishaps final : public ringo::detail::sys::Faults {
   Dice dice_{41};
 };
 
-/// Hooks outlive the case: a worker may be inside one while the case takes it out.
-template <class Hook, class... Args>
-Hook& immortal(Args... args) {
-  static std::deque<Hook> hooks;
-  return hooks.emplace_back(args...);
-}
-
 /// 300 KB each way, in pieces of all sizes, while somebody selects and somebody waits plainly.
 Task<> exchange() {
   Pair pair = co_await connected();
@@ -78,8 +71,8 @@ Task<> exchange() {
     Dice dice(seed);
     for (std::uint64_t at = 0; at < total;) {
       const std::uint64_t most = dice.below(4) == 0 ? 30'000 : 300;
-      const std::size_t size = std::min<std::uint64_t>(
-          1 + dice.below(static_cast<std::uint32_t>(most)), total - at);
+      const std::size_t size =
+          std::min<std::uint64_t>(1 + dice.below(static_cast<std::uint32_t>(most)), total - at);
       const std::vector<std::uint8_t> bytes = pattern(at, size);
       const Result<std::size_t> n = co_await stream.write(bytes);
       REQUIRE_MESSAGE(n, n.error().message());
@@ -112,81 +105,102 @@ Task<> exchange() {
   co_await three;
 }
 
+/// Runs body(hook), a function giving Task<>, under every combination. The hook outlives the
+/// runtime, whose workers may be inside it when the body takes it out.
+template <class Hook, class Body>
+void run_with(Body body) {
+  for_each_setting([&](const Setting& setting) {
+    Hook hook;
+    run_setting(setting, [&]() -> Task<> { co_await body(hook); });
+  });
+}
+
 }  // namespace
 
-RINGO_TEST("short reads and writes") {
-  Mishaps& mishaps = immortal<Mishaps>();
-  mishaps.short_counts = true;
-  mishaps.false_alarms = driver_name() == "uring";
-  WithFaults faults(mishaps);
-  co_await exchange();
-  if (driver_name() == "epoll") CHECK_GT(mishaps.hits, 0);
-}
-
-RINGO_TEST("interrupted calls") {
-  Mishaps& mishaps = immortal<Mishaps>();
-  mishaps.interruptions = true;
-  WithFaults faults(mishaps);
-  co_await exchange();
-  CHECK_GT(mishaps.hits, 0);
-}
-
-RINGO_TEST("false alarms, and submission queues that are full") {
-  Mishaps& mishaps = immortal<Mishaps>();
-  mishaps.false_alarms = driver_name() == "uring";
-  mishaps.full_queues = true;
-  mishaps.short_counts = true;
-  WithFaults faults(mishaps);
-  co_await exchange();
-  CHECK_GT(mishaps.hits, 0);
-}
-
-RINGO_TEST("accept: errors of the system reach the accepter, and no connection is lost") {
-  for (int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
-    Mishaps& mishaps = immortal<Mishaps>();
-    net::TcpListener listener = listen_anywhere();
-    mishaps.accept_error = error;
+TEST_CASE("short reads and writes") {
+  run_with<Mishaps>([](Mishaps& mishaps) -> Task<> {
+    mishaps.short_counts = true;
+    mishaps.false_alarms = driver_name() == "uring";
     WithFaults faults(mishaps);
-    int errors = 0;
-    for (int i = 0; i < 5; ++i) {
-      const Result<net::TcpStream> client =
-          co_await net::TcpStream::connect(listener.local_address());
-      REQUIRE(client);
-      for (;;) {
-        const Result<net::TcpStream> conn = co_await listener.accept();
-        if (conn) break;
-        REQUIRE_EQ(conn.error().code().value(), error);
-        ++errors;
-      }
-    }
-    CHECK_EQ(errors, mishaps.hits);
-  }
+    co_await exchange();
+    if (driver_name() == "epoll") CHECK_GT(mishaps.hits, 0);
+  });
 }
 
-RINGO_TEST("a socket that cannot be made") {
-  class NoSockets final : public ringo::detail::sys::Faults {
-   public:
-    explicit NoSockets(Call call, int error) : call_(call), error_(error) {}
-    int before(Call call, int, std::size_t&) override { return call == call_ ? error_ : 0; }
+TEST_CASE("interrupted calls") {
+  run_with<Mishaps>([](Mishaps& mishaps) -> Task<> {
+    mishaps.interruptions = true;
+    WithFaults faults(mishaps);
+    co_await exchange();
+    CHECK_GT(mishaps.hits, 0);
+  });
+}
 
-   private:
-    Call call_;
-    int error_;
-  };
-  const std::size_t before = open_descriptors();
-  for (Call call : {Call::socket, Call::setsockopt, Call::bind, Call::listen}) {
-    NoSockets& faults_hook = immortal<NoSockets>(call, ENOBUFS);
-    WithFaults faults(faults_hook);
-    const Result<net::TcpListener> listener = net::TcpListener::listen("127.0.0.1:0");
-    CHECK_EQ(listener.error().message(), "listen tcp 127.0.0.1:0: No buffer space available");
+TEST_CASE("false alarms, and submission queues that are full") {
+  run_with<Mishaps>([](Mishaps& mishaps) -> Task<> {
+    mishaps.false_alarms = driver_name() == "uring";
+    mishaps.full_queues = true;
+    mishaps.short_counts = true;
+    WithFaults faults(mishaps);
+    co_await exchange();
+    CHECK_GT(mishaps.hits, 0);
+  });
+}
+
+TEST_CASE("accept: errors of the system reach the accepter, and no connection is lost") {
+  run_with<Mishaps>([](Mishaps& mishaps) -> Task<> {
+    WithFaults faults(mishaps);
+    for (int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
+      net::TcpListener listener = listen_anywhere();
+      mishaps.accept_error = error;
+      mishaps.hits = 0;
+      int errors = 0;
+      for (int i = 0; i < 5; ++i) {
+        const Result<net::TcpStream> client =
+            co_await net::TcpStream::connect(listener.local_address());
+        REQUIRE(client);
+        for (;;) {
+          const Result<net::TcpStream> conn = co_await listener.accept();
+          if (conn) break;
+          REQUIRE_EQ(conn.error().code().value(), error);
+          ++errors;
+        }
+      }
+      CHECK_EQ(errors, mishaps.hits);
+    }
+  });
+}
+
+namespace {
+
+/// One kind of call fails.
+class Refusal final : public ringo::detail::sys::Faults {
+ public:
+  std::atomic<int> call{-1};
+  int before(Call which, int, std::size_t&) override {
+    return static_cast<int>(which) == call ? ENOBUFS : 0;
   }
-  for (Call call : {Call::socket, Call::connect}) {
-    NoSockets& faults_hook = immortal<NoSockets>(call, ENOBUFS);
-    WithFaults faults(faults_hook);
-    const Result<net::TcpStream> stream = co_await net::TcpStream::connect("127.0.0.1:9");
-    CHECK_EQ(stream.error().message(), "dial tcp 127.0.0.1:9: No buffer space available");
-  }
-  co_await eventually([&] { return open_descriptors() == before; });
+};
+
+}  // namespace
+
+TEST_CASE("a socket that cannot be made") {
+  run_with<Refusal>([](Refusal& refusal) -> Task<> {
+    WithFaults faults(refusal);
+    const std::size_t before = open_descriptors();
+    for (Call call : {Call::socket, Call::setsockopt, Call::bind, Call::listen}) {
+      refusal.call = static_cast<int>(call);
+      const Result<net::TcpListener> listener = net::TcpListener::listen("127.0.0.1:0");
+      CHECK_EQ(listener.error().message(), "listen tcp 127.0.0.1:0: No buffer space available");
+    }
+    for (Call call : {Call::socket, Call::connect}) {
+      refusal.call = static_cast<int>(call);
+      const Result<net::TcpStream> stream = co_await net::TcpStream::connect("127.0.0.1:9");
+      CHECK_EQ(stream.error().message(), "dial tcp 127.0.0.1:9: No buffer space available");
+    }
+    refusal.call = -1;
+    co_await eventually([&] { return open_descriptors() == before; });
+  });
 }
 
 }  // namespace ringo::test

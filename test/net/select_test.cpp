@@ -393,19 +393,16 @@ RINGO_TEST("closing at random moments") {
     users.add(3);
     go([&]() -> Task<> {
       char buffer[3000];
-      while (co_await pair.a.read(buffer)) {
-      }
+      while (co_await pair.a.read(buffer)) {}
       users.done();
     });
     go([&]() -> Task<> {
       const std::string block(10'000, 'c');
-      while (co_await pair.b.write(block)) {
-      }
+      while (co_await pair.b.write(block)) {}
       users.done();
     });
     go([&]() -> Task<> {
-      while (co_await pair.a.recv()) {
-      }
+      while (co_await pair.a.recv()) {}
       users.done();
     });
     for (std::uint32_t i = dice.below(20); i > 0; --i) co_await yield();

@@ -34,7 +34,9 @@ Task<std::shared_ptr<Blocked>> block_everywhere(std::atomic<int>& ended, std::at
     check((co_await shared->idle.a.read(&byte, 1)).error());
   });
   go([shared, check]() -> Task<> { check((co_await shared->idle.b.recv()).error()); });
-  go([shared, check]() -> Task<> { check((co_await shared->stuffed.a.write(shared->block)).error()); });
+  go([shared, check]() -> Task<> {
+    check((co_await shared->stuffed.a.write(shared->block)).error());
+  });
   co_await eventually([&] {
     char byte;
     return ::recv(shared->stuffed.b.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
@@ -146,8 +148,7 @@ TEST_CASE("main leaves while bytes are on their way") {
         auto shared = std::make_shared<Pair>(std::move(pair));
         go([shared]() -> Task<> {
           char buffer[100];
-          while (co_await shared->b.read(buffer)) {
-          }
+          while (co_await shared->b.read(buffer)) {}
         });
         go([shared]() -> Task<> {
           while (co_await shared->a.write("on their way")) co_await yield();

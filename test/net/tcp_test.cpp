@@ -178,7 +178,8 @@ RINGO_TEST("100000 small messages both ways, byte for byte") {
   const auto send_all = [](net::TcpStream& stream) -> Task<> {
     for (int i = 0; i < messages; ++i) {
       std::uint8_t message[size];
-      for (std::size_t k = 0; k < size; ++k) message[k] = pattern(size * static_cast<unsigned>(i) + k);
+      for (std::size_t k = 0; k < size; ++k)
+        message[k] = pattern(size * static_cast<unsigned>(i) + k);
       const Result<std::size_t> n = co_await stream.write(message, size);
       REQUIRE(n);
     }
@@ -340,8 +341,9 @@ RINGO_TEST("messages of all sizes: from small to large transfers and back") {
     }
   });
   std::uint64_t at = 0;
-  for (std::size_t size : {1, 64, 4095, 4096, 4097, 65536, 200'000, 65536, 65536, 10, 10, 10, 10,
-                           10, 10, 10, 10, 10, 10, 10, 4096, 100'000, 3, 1'000'000, 1}) {
+  for (std::size_t size :
+       {1,  64, 4095, 4096, 4097, 65536, 200'000, 65536, 65536,   10, 10,        10, 10,
+        10, 10, 10,   10,   10,   10,    10,      4096,  100'000, 3,  1'000'000, 1}) {
     const std::vector<std::uint8_t> sent = pattern(at, size);
     auto writer = go([&]() -> Task<> { CHECK(co_await pair.a.write(sent)); });
     std::vector<std::uint8_t> back(size);
@@ -362,9 +364,7 @@ RINGO_TEST("IO-06: close ends reads, writes and accepts that wait, and is an err
     char byte;
     CHECK((co_await pair.a.read(&byte, 1)).error() == Errc::closed);
   });
-  auto receiver = go([&]() -> Task<> {
-    CHECK((co_await pair.a.recv()).error() == Errc::closed);
-  });
+  auto receiver = go([&]() -> Task<> { CHECK((co_await pair.a.recv()).error() == Errc::closed); });
   auto writer = go([&]() -> Task<> {
     std::size_t written = 0;
     CHECK((co_await pair.a.write(endless, &written)).error() == Errc::closed);
@@ -375,12 +375,10 @@ RINGO_TEST("IO-06: close ends reads, writes and accepts that wait, and is an err
     char byte;
     return ::recv(pair.b.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
   });
-  auto next_writer = go([&]() -> Task<> {
-    CHECK((co_await pair.a.write("next")).error() == Errc::closed);
-  });
-  auto accepter = go([&]() -> Task<> {
-    CHECK((co_await listener.accept()).error() == Errc::closed);
-  });
+  auto next_writer =
+      go([&]() -> Task<> { CHECK((co_await pair.a.write("next")).error() == Errc::closed); });
+  auto accepter =
+      go([&]() -> Task<> { CHECK((co_await listener.accept()).error() == Errc::closed); });
   co_await sleep_for(20ms);
   CHECK(pair.a.close());
   CHECK(listener.close());
@@ -474,8 +472,8 @@ RINGO_TEST("a peer that resets in the middle of a write") {
     std::size_t written = 0;
     const Result<std::size_t> n = co_await pair.a.write(endless, &written);
     REQUIRE_FALSE(n);
-    const bool expected = n.error() == std::errc::connection_reset ||
-                          n.error() == std::errc::broken_pipe;
+    const bool expected =
+        n.error() == std::errc::connection_reset || n.error() == std::errc::broken_pipe;
     CHECK_MESSAGE(expected, n.error().message());
     CHECK_GT(written, 0);
     CHECK_LT(written, endless.size());
@@ -484,7 +482,8 @@ RINGO_TEST("a peer that resets in the middle of a write") {
   REQUIRE(co_await pair.b.read(&byte, 1));
   co_await sleep_for(5ms);
   const linger at_once{1, 0};
-  REQUIRE_EQ(::setsockopt(pair.b.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+  REQUIRE_EQ(::setsockopt(pair.b.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once),
+             0);
   CHECK(pair.b.close());
   co_await writer;
   // A reader hears of the reset, again and again.

@@ -13,8 +13,8 @@ class StreamSocket;
 
 /// Part of a block of memory that the kernel has written into.
 struct Chunk {
-  std::byte* data = nullptr;   // the block
-  std::uint32_t begin = 0;     // what is not yet used of it
+  std::byte* data = nullptr;  // the block
+  std::uint32_t begin = 0;    // what is not yet used of it
   std::uint32_t end = 0;
   std::uint32_t capacity = 0;  // 0: one of the driver's buffers; else bytes of a block of our own
   std::uint16_t id = 0;        // of the driver's buffer
@@ -41,9 +41,11 @@ class Buffer {
   Buffer(Buffer&& other) noexcept
       : owner_(std::exchange(other.owner_, nullptr)),
         chunk_(std::exchange(other.chunk_, ringo::detail::Chunk{})) {}
+  /// Gives back what it held.
   Buffer& operator=(Buffer&& other) noexcept {
-    std::swap(owner_, other.owner_);
-    std::swap(chunk_, other.chunk_);
+    Buffer taken(std::move(other));
+    std::swap(owner_, taken.owner_);
+    std::swap(chunk_, taken.chunk_);
     return *this;
   }
   ~Buffer() {
@@ -55,9 +57,7 @@ class Buffer {
   std::size_t size() const noexcept { return chunk_.size(); }
   bool empty() const noexcept { return chunk_.size() == 0; }
   std::span<const std::byte> span() const noexcept { return {data(), size()}; }
-  std::string_view view() const noexcept {
-    return {reinterpret_cast<const char*>(data()), size()};
-  }
+  std::string_view view() const noexcept { return {reinterpret_cast<const char*>(data()), size()}; }
   /// Forgets the first n bytes, at most all.
   void drop_front(std::size_t n) noexcept {
     chunk_.begin = n < chunk_.size() ? chunk_.begin + static_cast<std::uint32_t>(n) : chunk_.end;

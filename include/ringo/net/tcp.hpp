@@ -240,8 +240,10 @@ class TcpStream {
   TcpStream() noexcept = default;
   explicit TcpStream(ringo::detail::StreamRef socket) noexcept : socket_(std::move(socket)) {}
   TcpStream(TcpStream&& other) noexcept : socket_(std::move(other.socket_)) {}
+  /// Closes the connection it had.
   TcpStream& operator=(TcpStream&& other) noexcept {
-    std::swap(socket_, other.socket_);
+    TcpStream taken(std::move(other));
+    std::swap(socket_, taken.socket_);
     return *this;
   }
   ~TcpStream();
@@ -331,10 +333,10 @@ class TcpStream {
 
 /// How TcpListener::listen() sets up a listener. SO_REUSEADDR is always on.
 struct ListenOptions {
-  int backlog = 4096;        ///< connections the kernel accepts ahead of us; its own limit applies
-  bool reuse_port = false;   ///< SO_REUSEPORT: several listeners share the port
-  bool v6_only = false;      ///< an IPv6 listener takes no IPv4 connections
-  bool no_delay = true;      ///< TCP_NODELAY for the accepted connections
+  int backlog = 4096;       ///< connections the kernel accepts ahead of us; its own limit applies
+  bool reuse_port = false;  ///< SO_REUSEPORT: several listeners share the port
+  bool v6_only = false;     ///< an IPv6 listener takes no IPv4 connections
+  bool no_delay = true;     ///< TCP_NODELAY for the accepted connections
 };
 
 /// A listening TCP socket. Move-only; closed when it goes out of scope.
@@ -343,13 +345,16 @@ class TcpListener {
   TcpListener() noexcept = default;
   explicit TcpListener(ringo::detail::ListenRef socket) noexcept : socket_(std::move(socket)) {}
   TcpListener(TcpListener&& other) noexcept : socket_(std::move(other.socket_)) {}
+  /// Closes the listener it was.
   TcpListener& operator=(TcpListener&& other) noexcept {
-    std::swap(socket_, other.socket_);
+    TcpListener taken(std::move(other));
+    std::swap(socket_, taken.socket_);
     return *this;
   }
   ~TcpListener();
 
-  /// Listens on "127.0.0.1:8080", ":8080", "[::1]:0" (a free port). Does not suspend; in goroutines.
+  /// Listens on "127.0.0.1:8080", ":8080", "[::1]:0" (a free port). Does not suspend; in
+  /// goroutines.
   static Result<TcpListener> listen(std::string_view address, const ListenOptions& options = {});
   static Result<TcpListener> listen(const Address& address, const ListenOptions& options = {});
 

@@ -13,10 +13,10 @@ namespace ringo::detail {
 /// Where a reader wants its bytes; lies in its case, and node.slot points to it.
 struct ReadWaiter {
   std::byte* data = nullptr;
-  std::size_t size = 0;    // 0 with `lease`
-  std::size_t done = 0;    // what came
-  int status = 0;          // an errno, or a status of socket.hpp
-  bool lease = false;      // it wants the block instead
+  std::size_t size = 0;  // 0 with `lease`
+  std::size_t done = 0;  // what came
+  int status = 0;        // an errno, or a status of socket.hpp
+  bool lease = false;    // it wants the block instead
   Chunk chunk;
 };
 
@@ -33,7 +33,7 @@ struct WriteRequest {
   std::size_t size = 0;
   std::size_t done = 0;  // what the kernel took
   int status = 0;
-  int stop_status = 0;   // why it is to end early; 0: it is not
+  int stop_status = 0;  // why it is to end early; 0: it is not
   bool finished = false;
   WriteRequest* next = nullptr;
   WaitNode* waiter = nullptr;
