@@ -9,6 +9,7 @@
 #include <ringo/go.hpp>
 #include <ringo/panic.hpp>
 
+#include "runtime/chain.hpp"
 #include "runtime/external.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime.hpp"
@@ -84,6 +85,9 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   g->shielded = false;
   g->is_main = false;
   g->cancel_requested.store(g->guarded, std::memory_order_relaxed);
+  g->resumed_at.store(coarse_now_, std::memory_order_relaxed);
+  const Goroutine* spawner = current_goroutine();
+  g->spawner = spawner != nullptr ? spawner->id : 0;
   g->state.store(RunState::runnable, std::memory_order_release);
   root.g = g;
   WorkerCounters::add(counters.started);
@@ -138,6 +142,7 @@ void dispose(Goroutine* g, RecordCache* records) noexcept {
   if (g->destroy_closure != nullptr) g->destroy_closure(g->closure);
   g->closure = nullptr;
   g->destroy_closure = nullptr;
+  if (g->thrown != nullptr) delete std::exchange(g->thrown, nullptr);
   g->state.store(RunState::free, std::memory_order_release);
   if (records != nullptr) {
     records->give(g);
@@ -311,7 +316,8 @@ const char* to_string(WaitReason reason) noexcept {
     case WaitReason::semaphore_acquire: return "semacquire";
     case WaitReason::join: return "join";
     case WaitReason::io_wait: return "IO wait";
-    case WaitReason::blocking_call: return "blocking call";
+    case WaitReason::blocking_call:
+    case WaitReason::blocking_call_end: return "blocking call";
   }
   return "unknown";
 }
