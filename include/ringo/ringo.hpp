@@ -3,8 +3,11 @@
 
 #include <ringo/blocking.hpp>
 #include <ringo/channel.hpp>
+#include <ringo/deadlock.hpp>
+#include <ringo/dump.hpp>
 #include <ringo/error.hpp>
 #include <ringo/go.hpp>
+#include <ringo/keep_alive.hpp>
 #include <ringo/net.hpp>
 #include <ringo/panic.hpp>
 #include <ringo/readiness.hpp>

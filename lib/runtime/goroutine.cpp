@@ -163,8 +163,12 @@ void Worker::finish(Goroutine* g) noexcept {
   g->leaf = nullptr;
   g->state.store(RunState::finished, std::memory_order_release);
   if (g->is_main) {
-    if (g->root_promise->error) report_uncaught(g);
-    runtime_.main_returned(*this);
+    if (g->root_promise->error && ended_by_goexit(g->root_promise->error)) {
+      runtime_.deadlock_watch().main_left();
+    } else {
+      if (g->root_promise->error) report_uncaught(g);
+      runtime_.main_returned(*this);
+    }
   }
   if ((g->join.load(std::memory_order_acquire) & join_dropped) != 0) {
     dispose(g, &records_);  // nobody else knows it

@@ -68,7 +68,9 @@ class alignas(64) Worker {
   Driver& driver() const noexcept { return *driver_; }
   void set_driver(std::unique_ptr<Driver> driver) noexcept { driver_ = std::move(driver); }
   RecordCache& records() noexcept { return records_; }
-  Goroutine* current_goroutine() const noexcept { return running_; }
+  Goroutine* current_goroutine() const noexcept {
+    return running_.load(std::memory_order_relaxed);
+  }
   std::int64_t now();
   /// The clock as it was read last: somewhat behind.
   std::int64_t coarse_now() const noexcept { return coarse_now_; }
@@ -93,12 +95,23 @@ class alignas(64) Worker {
   /// Ends a wait of the loop, so that it looks at its flags again.
   void wake() noexcept;
   bool asleep() const noexcept { return asleep_.load(std::memory_order_seq_cst); }
+  /// Is anything in its inbox?
+  bool has_mail() const noexcept { return inbox_.load(std::memory_order_seq_cst) != nullptr; }
+  /// Had its driver operations in flight when it announced its sleep?
+  bool has_in_flight() const noexcept { return in_flight_.load(std::memory_order_relaxed); }
+  std::uint64_t resumptions() const noexcept {
+    return resumptions_.load(std::memory_order_relaxed);
+  }
+  /// The id of its thread.
+  int thread() const noexcept { return thread_.load(std::memory_order_relaxed); }
 
   WorkerTimers timers;
   WorkerCounters counters;
 
  private:
   friend class Runtime;
+
+  static constexpr unsigned look_around_every = 61;  // resumptions, a prime as in Go's scheduler
 
   Goroutine* take() noexcept;
   Goroutine* take_slot() noexcept;
@@ -121,8 +134,9 @@ class alignas(64) Worker {
   // The owner's own.
   std::coroutine_handle<> bounced_;
   Goroutine* finished_ = nullptr;
-  Goroutine* running_ = nullptr;
-  unsigned ticks_ = 0;
+  std::atomic<Goroutine*> running_{nullptr};
+  std::uint64_t look_around_at_ = look_around_every;  // resumptions
+  unsigned looks_ = 0;
   unsigned slot_runs_ = 0;
   unsigned idle_rounds_ = 0;
   bool spin_next_ = false;       // before parking the next time
@@ -141,7 +155,9 @@ class alignas(64) Worker {
 
   RunQueue queue_;
   std::atomic<Goroutine*> slot_{nullptr};
-  std::atomic<std::uint64_t> resumptions_{0};  // thieves see by it whether the owner moves on
+  std::atomic<std::uint64_t> resumptions_{0};  // others see by it whether the owner moves on
+  std::atomic<bool> in_flight_{false};         // as it went to sleep
+  std::atomic<int> thread_{0};
 
   // Written by others.
   alignas(64) std::atomic<InboxNode*> inbox_{nullptr};
