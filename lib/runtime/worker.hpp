@@ -75,7 +75,7 @@ class alignas(64) Worker {
   /// Makes the record of a goroutine whose root frame exists; the caller queues it. Throws Panic
   /// for a worker that there is not.
   Goroutine* make_goroutine(PromiseBase& root, void* closure,
-                            void (*destroy_closure)(void*) noexcept, int pinned_worker,
+                            void (*destroy_closure)(void*) noexcept, Placement placement,
                             std::source_location site);
   /// Takes a free goroutine number.
   std::uint64_t next_id() noexcept;

@@ -34,6 +34,7 @@ namespace ringo::detail {
 class Worker;
 class Runtime;
 class CaseBase;
+class ContextNode;
 struct PromiseBase;
 
 /// What a goroutine waits for, in Go's words where Go has one (runtime/runtime2.go).
@@ -53,6 +54,7 @@ enum class WaitReason : std::uint8_t {
   wait_group_wait,
   once,
   semaphore_acquire,
+  context_done,
   join,
   io_wait,
   blocking_call,
@@ -94,7 +96,7 @@ struct alignas(64) Goroutine : InboxNode {
   std::int32_t budget = 0;
   std::int16_t depth = 0;
   bool guarded = false;      // waits must use the claim word: it can be cancelled
-  bool shielded = false;     // a cancellation is not delivered now
+  bool shielded = false;     // a cancellation is not delivered now; written by g alone
   std::uint32_t winner = 0;  // which operation ended the wait
   std::uint32_t runtime_id = 0;
   // Second line: birth, end and looks from outside.
@@ -112,13 +114,27 @@ struct alignas(64) Goroutine : InboxNode {
   std::atomic<RunState> state{RunState::free};
   std::atomic<WaitReason> reason{WaitReason::none};
   std::atomic<bool> cancel_requested{false};
+  std::atomic<bool> attached{false};  // in the list of its Context's CancelNode
   bool is_main = false;
+  ContextNode* context = nullptr;     // a reference; null: the background
+  Goroutine* context_next = nullptr;  // both guarded by the CancelNode's lock
+  Goroutine* context_prev = nullptr;
+};
+
+/// Where a new goroutine belongs: to a worker for good, or (-1) to any; to a Context, or (null) to
+/// that of the goroutine that starts it.
+struct Placement {
+  Placement(int worker_index = -1, ContextNode* its_context = nullptr) noexcept
+      : worker(worker_index), context(its_context) {}
+  int worker;
+  ContextNode* context;
 };
 
 inline constexpr std::uint32_t join_finished = 1;  // the root frame is at its final suspend
 inline constexpr std::uint32_t join_released = 8;  // and the runtime will not touch it again
 inline constexpr std::uint32_t join_dropped = 2;   // no handle is left
 inline constexpr std::uint32_t join_taken = 4;     // its result or exception was taken
+inline constexpr std::uint32_t join_seen = 16;     // its exception is somebody's affair already
 
 /// Claims the wait `seq` of g. True for exactly one caller.
 inline bool try_claim(Goroutine* g, std::uint64_t seq) noexcept {
@@ -175,6 +191,11 @@ void finish_root(Goroutine* g) noexcept;
 
 /// Suspension checks of a guarded goroutine, see wait.hpp.
 bool cancellation_pending(Goroutine* g) noexcept;
+
+/// Cancels: from here on every wait of g ends at once. True if it waits now and that wait was
+/// claimed: finish_cancel() follows, and is the last touch of g. Otherwise g finds out by itself.
+bool begin_cancel(Goroutine* g) noexcept;
+void finish_cancel(Goroutine* g) noexcept;
 
 /// Moves from the running frame to another frame of the same goroutine. Symmetric transfer is no
 /// tail call at -O0 and under sanitizers, so the transfers are counted.
