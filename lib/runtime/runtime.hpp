@@ -116,6 +116,7 @@ class Runtime {
 
   // Start-up.
   DriverKind kind_ = DriverKind::automatic;
+  const bool driver_by_program_;  // not by RINGO_DRIVER, nor left open
   std::mutex failure_mutex_;
   DriverFailure failure_;
   bool failed_ = false;
