@@ -223,14 +223,19 @@ void Runtime::cancel_everything() noexcept {
 }
 
 void Runtime::end_worker(Worker& worker) noexcept {
-  // The last one to arrive closes the door to other threads; then nobody posts any more, and what
-  // was posted is carried out though no goroutine will run.
-  meet_and([&] {
-    unregister_runtime(*this);
-    blocking_pool_->close();
-  });
-  worker.drain_inbox();
-  meet_and([] {});
+  // Nobody runs a goroutine any more. Close the door to other threads; what they have asked for is
+  // still carried out, though no goroutine will run.
+  meet_and([&] { blocking_pool_->close(); });
+  if (worker.index() == 0) unregister_runtime(*this);
+  // From here on only workers post: what they do for a message may ask something of another one's
+  // socket. On until nothing is left, since after this there are no drivers to ask.
+  do {
+    worker.drain_inbox();
+    meet_and([&] {
+      posts_left_ = false;
+      for (const auto& each : workers_) posts_left_ |= each->has_posts();
+    });
+  } while (posts_left_);
   // Cancels what is in flight and waits for its end. Sockets hear of it; nobody is resumed.
   worker.set_driver(nullptr);
   meet_and([] {});

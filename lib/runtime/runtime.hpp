@@ -111,6 +111,7 @@ class Runtime {
   std::condition_variable meeting_;
   unsigned arrived_ = 0;
   std::uint64_t round_ = 0;
+  bool posts_left_ = false;  // at the end; written by the last to arrive
   template <class F>
   void meet_and(F&& by_the_last);
 
