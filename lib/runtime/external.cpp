@@ -15,8 +15,11 @@ namespace ringo::detail {
 
 namespace {
 
-// Held while a call is posted, so that a runtime found here lives until the post is done.
-std::mutex registry_mutex;
+// Held while a call is posted, so that a runtime found here lives until the post is done; and while
+// a thread does without a runtime, so that such threads exclude each other and the end of a runtime
+// (which may carry out calls that look up another one, hence recursive). Before the locks of
+// channels and of sync/: nobody takes it under one of those.
+std::recursive_mutex registry_mutex;
 std::vector<Runtime*>& registry() {
   static auto* runtimes = new std::vector<Runtime*>;
   return *runtimes;
@@ -83,6 +86,7 @@ void register_runtime(Runtime& runtime) {
 void unregister_runtime(Runtime& runtime) noexcept {
   std::lock_guard guard(registry_mutex);
   std::erase(registry(), &runtime);
+  runtime.worker(0).drain_inbox();
 }
 
 std::uint32_t current_runtime_id() noexcept {

@@ -86,6 +86,7 @@ class alignas(64) Worker {
   void leave_thread() noexcept;
   /// Runs what is left in the inbox once no loop runs any more.
   void drain_inbox() noexcept;
+  bool has_posts() const noexcept { return inbox_.load(std::memory_order_acquire) != nullptr; }
 
   // --- from any thread
   /// Runs node->run on this worker's thread, soon. Only while the runtime is known to live.
