@@ -14,6 +14,8 @@ enum class Errc {
   eof = 1,     ///< the end of the stream (Go's io.EOF)
   closed,      ///< use of a closed connection (Go's net.ErrClosed)
   timeout,     ///< a timeout or deadline came first; equal to std::errc::timed_out
+  canceled,    ///< a Context was cancelled; equal to std::errc::operation_canceled
+  deadline_exceeded,  ///< the deadline of a Context has passed; equal to std::errc::timed_out
 };
 
 /// The category of Errc, named "ringo".

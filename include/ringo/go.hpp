@@ -23,10 +23,9 @@ class JoinCanceled : public std::exception {
 
 namespace detail {
 
-/// Makes the record of a goroutine whose root frame exists, and queues it. `pinned_worker` < 0:
-/// anywhere.
+/// Makes the record of a goroutine whose root frame exists, and queues it.
 Goroutine* spawn(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
-                 int pinned_worker, std::source_location site);
+                 Placement placement, std::source_location site);
 
 /// The handle of g is gone: with its end or now, the goroutine's memory is freed.
 void drop_handle(Goroutine* g) noexcept;
@@ -34,6 +33,9 @@ void drop_handle(Goroutine* g) noexcept;
 /// Rethrows how g ended, unless it ended well. Marks the outcome as seen; throws Panic if it had
 /// been taken before.
 void take_outcome(Goroutine* g);
+
+/// The exception that will leave g is not reported if its handle is dropped.
+void exception_is_seen(Goroutine* g) noexcept;
 
 [[noreturn]] void throw_empty_handle();
 [[noreturn]] void throw_go_of_nil();
@@ -77,9 +79,11 @@ class JoinHandle {
   JoinHandle() noexcept = default;
   JoinHandle(JoinHandle&& other) noexcept
       : g_(std::exchange(other.g_, nullptr)), frame_(std::exchange(other.frame_, nullptr)) {}
+  /// Drops the one it had.
   JoinHandle& operator=(JoinHandle&& other) noexcept {
-    std::swap(g_, other.g_);
-    std::swap(frame_, other.frame_);
+    JoinHandle taken(std::move(other));
+    std::swap(g_, taken.g_);
+    std::swap(frame_, taken.frame_);
     return *this;
   }
   ~JoinHandle() {
@@ -198,20 +202,20 @@ struct SpawnAccess {
 
   template <class T>
   static JoinHandle<T> start(Task<T>&& task, void* closure, void (*destroy)(void*) noexcept,
-                             int worker, std::source_location site) {
+                             Placement placement, std::source_location site) {
     auto frame = task.frame_;
     if (!frame) throw_go_of_nil();
-    Goroutine* g = spawn(frame.promise(), closure, destroy, worker, site);
+    Goroutine* g = spawn(frame.promise(), closure, destroy, placement, site);
     task.frame_ = nullptr;
     return JoinHandle<T>(g, frame);
   }
 
   template <class F, class... Args>
-  static auto go(int worker, std::source_location site, F&& f, Args&&... args) {
+  static auto go(Placement placement, std::source_location site, F&& f, Args&&... args) {
     using Stored = std::decay_t<F>;
     if constexpr (is_task<Stored> && sizeof...(Args) == 0) {
       static_assert(!std::is_lvalue_reference_v<F>, "go(std::move(task))");
-      return start(std::move(f), nullptr, nullptr, worker, site);
+      return start(std::move(f), nullptr, nullptr, placement, site);
     } else {
       static_assert(std::is_invocable_v<Stored, std::unwrap_ref_decay_t<Args>...>,
                     "go(f, args...): f cannot be called with copies of these arguments (is a "
@@ -224,11 +228,11 @@ struct SpawnAccess {
       if constexpr (is_task<R> && std::is_empty_v<Stored> && sizeof...(Args) == 0 &&
                     std::is_trivially_destructible_v<Stored>) {
         // The closure object holds nothing: the frame may name one that is gone.
-        return start(std::invoke(f), nullptr, nullptr, worker, site);
+        return start(std::invoke(f), nullptr, nullptr, placement, site);
       } else if constexpr (is_task<R> && is_function_pointer<Stored>::value &&
                            !BorrowsArguments<Stored, std::decay_t<Args>...>::value) {
         return start(f(static_cast<std::unwrap_ref_decay_t<Args>>(std::forward<Args>(args))...),
-                     nullptr, nullptr, worker, site);
+                     nullptr, nullptr, placement, site);
       } else {
         using C = Closure<Stored, std::decay_t<Args>...>;
         struct Owner {
@@ -236,12 +240,12 @@ struct SpawnAccess {
           ~Owner() { delete closure; }
         } owner{new C(std::forward<F>(f), std::forward<Args>(args)...)};
         if constexpr (is_task<R>) {
-          auto handle = start(owner.closure->call(), owner.closure, &C::destroy, worker, site);
+          auto handle = start(owner.closure->call(), owner.closure, &C::destroy, placement, site);
           owner.closure = nullptr;
           return handle;
         } else {
           auto handle =
-              start(call_plain<R>(owner.closure), owner.closure, &C::destroy, worker, site);
+              start(call_plain<R>(owner.closure), owner.closure, &C::destroy, placement, site);
           owner.closure = nullptr;
           return handle;
         }

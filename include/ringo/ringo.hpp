@@ -2,7 +2,9 @@
 #pragma once
 
 #include <ringo/blocking.hpp>
+#include <ringo/cancellation.hpp>
 #include <ringo/channel.hpp>
+#include <ringo/context.hpp>
 #include <ringo/deadlock.hpp>
 #include <ringo/dump.hpp>
 #include <ringo/error.hpp>
@@ -17,5 +19,7 @@
 #include <ringo/signals.hpp>
 #include <ringo/sync.hpp>
 #include <ringo/task.hpp>
+#include <ringo/task_group.hpp>
 #include <ringo/time.hpp>
 #include <ringo/version.hpp>
+#include <ringo/when.hpp>

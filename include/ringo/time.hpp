@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <ringo/detail/duration.hpp>
 #include <ringo/detail/select_core.hpp>
 #include <ringo/detail/timer_node.hpp>
 #include <ringo/result.hpp>
@@ -28,16 +29,6 @@ std::int64_t clock_now() noexcept;
 
 /// now + d, saturating at INT64_MAX, which never comes.
 std::int64_t due_in(std::chrono::nanoseconds d) noexcept;
-
-template <class Rep, class Period>
-constexpr std::chrono::nanoseconds saturate(std::chrono::duration<Rep, Period> d) noexcept {
-  using Wide = std::chrono::duration<long double, std::nano>;
-  constexpr auto most = std::chrono::nanoseconds::max();
-  if (Wide(d) >= Wide(most)) return most;
-  if (Wide(d) <= Wide(-most)) return -most;
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(d);
-}
-constexpr std::chrono::nanoseconds saturate(std::chrono::nanoseconds d) noexcept { return d; }
 
 inline TimePoint time_point(std::int64_t ns) noexcept {
   return TimePoint(std::chrono::duration_cast<TimePoint::duration>(std::chrono::nanoseconds(ns)));

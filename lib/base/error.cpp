@@ -22,12 +22,23 @@ class RingoCategory final : public std::error_category {
         return "use of closed connection";
       case Errc::timeout:
         return "timeout";
+      case Errc::canceled:
+        return "context canceled";
+      case Errc::deadline_exceeded:
+        return "context deadline exceeded";
     }
     return "unknown error " + std::to_string(code);
   }
   std::error_condition default_error_condition(int code) const noexcept override {
-    if (static_cast<Errc>(code) == Errc::timeout) return std::errc::timed_out;
-    return {code, *this};
+    switch (static_cast<Errc>(code)) {
+      case Errc::timeout:
+      case Errc::deadline_exceeded:
+        return std::errc::timed_out;
+      case Errc::canceled:
+        return std::errc::operation_canceled;
+      default:
+        return {code, *this};
+    }
   }
 };
 

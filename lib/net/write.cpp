@@ -40,19 +40,6 @@ class WriteDone {
   WriteRequest& request_;
 };
 
-/// While it lives, cancellation does not end waits.
-class Shield {
- public:
-  explicit Shield(Goroutine* g) noexcept : g_(g), before_(g->shielded) { g_->shielded = true; }
-  Shield(const Shield&) = delete;
-  Shield& operator=(const Shield&) = delete;
-  ~Shield() { g_->shielded = before_; }
-
- private:
-  Goroutine* g_;
-  bool before_;
-};
-
 Task<> wait_for_write(StreamSocket& socket, WriteRequest& request, std::int64_t due) {
   int stop = 0;
   if (due == no_deadline) {
@@ -65,7 +52,7 @@ Task<> wait_for_write(StreamSocket& socket, WriteRequest& request, std::int64_t 
   }
   if (stop == 0) co_return;
   socket.stop_write(request, stop);
-  const Shield shield(current_goroutine());
+  const ShieldScope until_it_ends(current_goroutine());
   while (!socket.write_finished(request)) co_await WriteDone(socket, request);
 }
 

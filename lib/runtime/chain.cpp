@@ -115,7 +115,7 @@ void write_frame(TextSink& out, const std::source_location& site) noexcept {
 void write_birth(TextSink& out, const Goroutine& g) noexcept {
   if (g.is_main) return;
   out << "created by " << plain_name(g.spawn_site.function_name());
-  if (g.spawner != 0) out << " in goroutine " << g.spawner;
+  if (g.spawner != 0) out << " in goroutine " << std::uint64_t{g.spawner};
   out << "\n";
   write_place(out, g.spawn_site);
 }

@@ -82,7 +82,7 @@ bool DeadlockWatch::may_be_dead(bool& in_flight) const noexcept {
 
 bool DeadlockWatch::nothing_to_come(bool& in_flight) const noexcept {
   for (std::size_t i = 0; i < runtime_.worker_count(); ++i) {
-    if (runtime_.worker(i).has_mail()) return false;
+    if (runtime_.worker(i).has_posts()) return false;
   }
   if (!counts_are_zero()) return false;
   for (std::size_t i = 0; i < runtime_.worker_count(); ++i) {

@@ -18,8 +18,11 @@ namespace ringo::detail {
 
 namespace {
 
-// Held while a call is posted, so that a runtime found here lives until the post is done.
-std::mutex registry_mutex;
+// Held while a call is posted, so that a runtime found here lives until the post is done; and while
+// a thread does without a runtime, so that such threads exclude each other and the end of a runtime
+// (which may carry out calls that look up another one, hence recursive). Before the locks of
+// channels and of sync/: nobody takes it under one of those.
+std::recursive_mutex registry_mutex;
 std::vector<Runtime*>& registry() {
   static auto* runtimes = new std::vector<Runtime*>;
   return *runtimes;
@@ -94,6 +97,7 @@ void unregister_runtime(Runtime& runtime) noexcept {
   {
     std::lock_guard guard(registry_mutex);
     std::erase(registry(), &runtime);
+    runtime.worker(0).drain_inbox();
     std::atomic<Runtime*>* link = &first_runtime;
     while (link->load() != &runtime) link = &link->load()->next_runtime;
     link->store(runtime.next_runtime.load());

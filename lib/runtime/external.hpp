@@ -63,7 +63,8 @@ void for_each_runtime(F&& f) noexcept {
 bool any_runtime() noexcept;
 
 void register_runtime(Runtime& runtime);
-/// After this no call reaches it any more.
+/// After this no call reaches it any more, and those that did have been carried out: before any
+/// thread touches without it what was its own. On worker 0, when no goroutine runs any more.
 void unregister_runtime(Runtime& runtime) noexcept;
 
 }  // namespace ringo::detail

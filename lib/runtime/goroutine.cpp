@@ -9,6 +9,7 @@
 #include <ringo/go.hpp>
 #include <ringo/panic.hpp>
 
+#include "runtime/cancel_node.hpp"
 #include "runtime/chain.hpp"
 #include "runtime/external.hpp"
 #include "runtime/report.hpp"
@@ -56,14 +57,14 @@ void finish_root(Goroutine* g) noexcept { g->worker->set_finished(g); }
 // --- spawning -----------------------------------------------------------------------------------
 
 Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
-                                  void (*destroy_closure)(void*) noexcept, int pinned_worker,
+                                  void (*destroy_closure)(void*) noexcept, Placement placement,
                                   std::source_location site) {
   Worker* home = nullptr;
-  if (pinned_worker >= 0) {
-    if (static_cast<std::size_t>(pinned_worker) >= runtime_.worker_count()) {
+  if (placement.worker >= 0) {
+    if (static_cast<std::size_t>(placement.worker) >= runtime_.worker_count()) {
       panic("go_on: there is no worker of that number");
     }
-    home = &runtime_.worker(static_cast<std::size_t>(pinned_worker));
+    home = &runtime_.worker(static_cast<std::size_t>(placement.worker));
   } else if (runtime_.options().pinned) {
     home = this;
   }
@@ -81,13 +82,15 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   g->spawn_site = site;
   g->joiner = nullptr;
   g->join.store(0, std::memory_order_relaxed);
-  g->guarded = runtime_.draining();
   g->shielded = false;
   g->is_main = false;
-  g->cancel_requested.store(g->guarded, std::memory_order_relaxed);
-  g->resumed_at.store(coarse_now_, std::memory_order_relaxed);
+  ContextNode* context = placement.context;
   const Goroutine* spawner = current_goroutine();
-  g->spawner = spawner != nullptr ? spawner->id : 0;
+  if (context == nullptr && spawner != nullptr) context = spawner->context;
+  if (context != nullptr) context->retain();
+  enter_context(g, context);
+  g->resumed_at.store(coarse_now_, std::memory_order_relaxed);
+  g->spawner = spawner != nullptr && spawner->id <= UINT32_MAX ? static_cast<std::uint32_t>(spawner->id) : 0;
   g->state.store(RunState::runnable, std::memory_order_release);
   root.g = g;
   WorkerCounters::add(counters.started);
@@ -97,9 +100,9 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
 namespace {
 
 Goroutine* spawn_here(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
-                      int pinned_worker, std::source_location site) {
+                      Placement placement, std::source_location site) {
   Worker& worker = *Worker::current();
-  Goroutine* g = worker.make_goroutine(root, closure, destroy_closure, pinned_worker, site);
+  Goroutine* g = worker.make_goroutine(root, closure, destroy_closure, placement, site);
   worker.ready(g);  // its frame is in the cache, and whoever awaits it at once finds it next
   return g;
 }
@@ -107,12 +110,12 @@ Goroutine* spawn_here(PromiseBase& root, void* closure, void (*destroy_closure)(
 }  // namespace
 
 Goroutine* spawn(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
-                 int pinned_worker, std::source_location site) {
-  if (on_worker_thread()) return spawn_here(root, closure, destroy_closure, pinned_worker, site);
+                 Placement placement, std::source_location site) {
+  if (on_worker_thread()) return spawn_here(root, closure, destroy_closure, placement, site);
   Goroutine* g = nullptr;
   with_runtime_of(only_runtime("go"), [&] {
     if (!on_worker_thread()) panic("go: the runtime has ended");
-    g = spawn_here(root, closure, destroy_closure, pinned_worker, site);
+    g = spawn_here(root, closure, destroy_closure, placement, site);
   });
   return g;
 }
@@ -135,7 +138,7 @@ std::uint32_t join_set(Goroutine* g, std::uint32_t bit) noexcept {
 
 void dispose(Goroutine* g, RecordCache* records) noexcept {
   std::uint32_t join = g->join.load(std::memory_order_relaxed);
-  if (g->root_promise->error && (join & join_taken) == 0) report_unseen(g);
+  if (g->root_promise->error && (join & (join_taken | join_seen)) == 0) report_unseen(g);
   g->root.destroy();
   g->root = nullptr;
   g->root_promise = nullptr;
@@ -160,6 +163,7 @@ void drop_handle(Goroutine* g) noexcept {
 
 void Worker::finish(Goroutine* g) noexcept {
   WorkerCounters::add(counters.ended);
+  leave_context(g);
   g->leaf = nullptr;
   g->state.store(RunState::finished, std::memory_order_release);
   if (g->is_main) {
@@ -215,6 +219,8 @@ void JoinCaseBase::withdraw() noexcept {
   node.linked.store(false, std::memory_order_relaxed);
 }
 
+void exception_is_seen(Goroutine* g) noexcept { join_set(g, join_seen); }
+
 void take_outcome(Goroutine* g) {
   if ((join_set(g, join_taken) & join_taken) != 0) {
     panic("the result of this goroutine was taken before: a JoinHandle is awaited once");
@@ -261,6 +267,14 @@ bool cancellation_pending(Goroutine* g) noexcept {
   return g->cancel_requested.load(std::memory_order_seq_cst) && !g->shielded;
 }
 
+bool publish_wait(Goroutine* g, std::uint64_t seq) noexcept {
+  if (g->shielded) return false;
+  claim_set(g, claim_open);
+  if (!cancellation_pending(g) || !try_claim(g, seq)) return false;
+  g->winner = winner_canceled;
+  return true;
+}
+
 bool arm_guarded(CaseBase& operation, Goroutine* g) {
   if (cancellation_pending(g)) {
     operation.node.seq = claim_step;  // decided without a wait
@@ -277,12 +291,7 @@ bool arm_guarded(CaseBase& operation, Goroutine* g) {
   g->winner = operation.node.index;
   g->wait = &operation;
   if (operation.enlist() != Enlist::waiting) return false;
-  // Publish the wait, then look again: the canceller sets its flag, then looks for waits.
-  claim_set(g, claim_open);
-  if (cancellation_pending(g) && try_claim(g, seq)) {
-    g->winner = winner_canceled;
-    return false;
-  }
+  if (publish_wait(g, seq)) return false;
   return (claim_set(g, claim_armed) & claim_complete) == 0;
 }
 
@@ -292,12 +301,22 @@ bool ended_by_cancellation(CaseBase& operation) noexcept {
   return true;
 }
 
-bool cancel_wait(Goroutine* g) noexcept {
+bool begin_cancel(Goroutine* g) noexcept {
   g->cancel_requested.store(true, std::memory_order_seq_cst);
   std::uint64_t word = g->claim.load(std::memory_order_seq_cst);
   if ((word & claim_open) == 0 || !try_claim(g, word & ~claim_bits)) return false;
   g->winner = winner_canceled;
+  return true;
+}
+
+void finish_cancel(Goroutine* g) noexcept {
   if ((claim_set(g, claim_complete) & claim_armed) != 0) make_ready_at_tail(g);
+}
+
+/// Both at once, for tests of a single wait. Whether it was claimed here.
+bool cancel_wait(Goroutine* g) noexcept {
+  if (!begin_cancel(g)) return false;
+  finish_cancel(g);
   return true;
 }
 
@@ -318,6 +337,7 @@ const char* to_string(WaitReason reason) noexcept {
     case WaitReason::wait_group_wait: return "sync.WaitGroup.Wait";
     case WaitReason::once: return "sync.Once.Do";
     case WaitReason::semaphore_acquire: return "semacquire";
+    case WaitReason::context_done: return "context done";
     case WaitReason::join: return "join";
     case WaitReason::io_wait: return "IO wait";
     case WaitReason::blocking_call:

@@ -34,7 +34,9 @@ std::string text_of(const std::exception& error) {
   if (panic != nullptr) {
     text += " [";
     text += panic->where().file_name();
-    text += ":" + std::to_string(panic->where().line()) + "]";
+    text += ':';
+    text += std::to_string(panic->where().line());
+    text += ']';
   }
   return text;
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <ringo/go.hpp>
@@ -46,6 +47,7 @@ Runtime::Runtime(const Options& options, Environment* environment)
       world_(*this, options_.workers),
       deadlock_watch_(*this),
       kind_(options_.driver),
+      driver_by_program_(options.driver != DriverKind::automatic),
       blocking_pool_(std::make_shared<BlockingPool>(blocking_threads())) {
   workers_.reserve(options_.workers);
   for (unsigned i = 0; i < options_.workers; ++i) {
@@ -66,7 +68,14 @@ void Runtime::run(Task<> main_task) {
   Worker& first = *workers_[0];
   first.enter_thread();
   for (unsigned i = 1; i < workers_.size(); ++i) {
-    threads_.emplace_back([this, i] { worker_thread(i); });
+    try {
+      threads_.emplace_back([this, i] { worker_thread(i); });
+    } catch (const std::system_error& error) {
+      // The others wait for this one already, so there is no way back.
+      refuse_to_start("cannot start the thread of worker " + std::to_string(i + 1) + " of " +
+                      std::to_string(workers_.size()) + ": " + error.code().message() +
+                      " (limits: RLIMIT_NPROC, pids.max of the cgroup; RINGO_WORKERS sets fewer)");
+    }
   }
   make_drivers(first);
   if (!give_up_) {
@@ -86,7 +95,15 @@ void Runtime::run(Task<> main_task) {
   blocking_pool_->join(blocking_patience);
   if (several) threaded_runtimes.fetch_sub(1, std::memory_order_seq_cst);
   if (options_.dump_on_sigquit) release_sigquit();
-  if (give_up_) refuse_to_start(failure_.message);
+  if (give_up_) {
+    std::string why = failure_.message;
+    if (options_.driver == DriverKind::uring) {
+      why += driver_by_program_
+                 ? "; the program insists on it (Options::driver): automatic or epoll runs on epoll"
+                 : "; RINGO_DRIVER=auto or RINGO_DRIVER=epoll runs on epoll";
+    }
+    refuse_to_start(why);
+  }
   if (!deadlock_watch_.report().empty()) throw Deadlock(deadlock_watch_.report().c_str());
 }
 
@@ -122,6 +139,7 @@ void Runtime::make_drivers(Worker& worker) {
     std::unique_ptr<Driver> driver;
     if (environment_ != nullptr) {
       driver = environment_->make_driver(worker.index());
+      if (driver == nullptr) failure.message = "the environment makes no driver";
     } else if (kind_ == DriverKind::epoll) {
       driver = make_epoll_driver(failure);
     } else {
@@ -138,7 +156,7 @@ void Runtime::make_drivers(Worker& worker) {
       }
     }
     meet_and([&] {
-      try_epoll_ = failed_ && kind_ == DriverKind::automatic;
+      try_epoll_ = failed_ && kind_ == DriverKind::automatic && environment_ == nullptr;
       give_up_ = failed_ && !try_epoll_;
       if (try_epoll_) {
         log_fallback(failure_.message);
@@ -206,14 +224,19 @@ void Runtime::cancel_everything() noexcept {
 
 void Runtime::end_worker(Worker& worker) noexcept {
   world_.leave(worker);
-  // The last one to arrive closes the door to other threads; then nobody posts any more, and what
-  // was posted is carried out though no goroutine will run.
-  meet_and([&] {
-    unregister_runtime(*this);
-    blocking_pool_->close();
-  });
-  worker.drain_inbox();
-  meet_and([] {});
+  // Nobody runs a goroutine any more. Close the door to other threads; what they have asked for is
+  // still carried out, though no goroutine will run.
+  meet_and([&] { blocking_pool_->close(); });
+  if (worker.index() == 0) unregister_runtime(*this);
+  // From here on only workers post: what they do for a message may ask something of another one's
+  // socket. On until nothing is left, since after this there are no drivers to ask.
+  do {
+    worker.drain_inbox();
+    meet_and([&] {
+      posts_left_ = false;
+      for (const auto& each : workers_) posts_left_ |= each->has_posts();
+    });
+  } while (posts_left_);
   // Cancels what is in flight and waits for its end. Sockets hear of it; nobody is resumed.
   worker.set_driver(nullptr);
   meet_and([] {});

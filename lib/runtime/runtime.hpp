@@ -127,11 +127,13 @@ class Runtime {
   std::condition_variable meeting_;
   unsigned arrived_ = 0;
   std::uint64_t round_ = 0;
+  bool posts_left_ = false;  // at the end; written by the last to arrive
   template <class F>
   void meet_and(F&& by_the_last);
 
   // Start-up.
   DriverKind kind_ = DriverKind::automatic;
+  const bool driver_by_program_;  // not by RINGO_DRIVER, nor left open
   std::mutex failure_mutex_;
   DriverFailure failure_;
   bool failed_ = false;

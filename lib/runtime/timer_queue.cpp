@@ -114,24 +114,39 @@ void TimerQueue::list_emptied(unsigned position) {
   }
 }
 
-// Moves the timers of the first used slot, which has begun, down.
-void TimerQueue::cascade(const Slot& slot) {
-  Lists lists = slots_[slot.position];
+// Begins to move the timers of the first used slot, which has begun, down.
+void TimerQueue::begin_cascade(const Slot& slot) {
+  moving_ = slots_[slot.position];
   slots_[slot.position] = {};
   list_emptied(slot.position);
   base_ = slot.start;
+  cascading_ = true;
+}
+
+// Goes on with it; whether it is done.
+bool TimerQueue::cascade(int& effort) {
   for (bool more = true; more;) {
+    if (effort <= 0) {
+      // Somebody may remove them meanwhile.
+      for (TimerNode*& head : moving_.heads) {
+        if (head) head->link = &head;
+      }
+      return false;
+    }
     more = false;
-    for (TimerNode*& next : lists.heads) {
+    for (TimerNode*& next : moving_.heads) {
       if (TimerNode* node = next) {
         next = node->next;
         __builtin_prefetch(next, 1);  // read when its turn comes; null does no harm
         more = true;
+        --effort;
         place(*node);
       }
     }
   }
+  cascading_ = false;
   if (used_words_) earliest_ = unknown;
+  return true;
 }
 
 // The earliest time in the wheel if that is cheap to find out, else the start of
@@ -159,7 +174,7 @@ std::int64_t TimerQueue::wheel_deadline() const {
 void TimerQueue::insert(TimerNode& node, std::int64_t now) {
   assert(!node.home && node.when != never);
   const std::int64_t now_tick = tick_of(now);
-  if (now_tick > base_) {
+  if (now_tick > base_ && !cascading_) {
     // wheel_start_ is too early after the first timers were removed.
     if (now_tick >= wheel_start_) wheel_start_ = first_slot().start;
     if (now_tick < wheel_start_) base_ = now_tick;
@@ -191,7 +206,9 @@ bool TimerQueue::remove(TimerNode& node) {
   return true;
 }
 
-TimerNode* TimerQueue::pop_due(std::int64_t now) {
+TimerNode* TimerQueue::pop_due(std::int64_t now, int& effort) {
+  // The heap holds the earliest of all only when everything has moved.
+  if (cascading_ && !cascade(effort)) return nullptr;
   while (!heap_) {
     if (wheel_start_ > tick_of(now)) return nullptr;
     const Slot slot = first_slot();
@@ -199,7 +216,8 @@ TimerNode* TimerQueue::pop_due(std::int64_t now) {
       wheel_start_ = slot.start;
       return nullptr;
     }
-    cascade(slot);
+    begin_cascade(slot);
+    if (!cascade(effort)) return nullptr;
   }
   TimerNode* node = heap_;
   if (node->when > now) return nullptr;
@@ -207,9 +225,16 @@ TimerNode* TimerQueue::pop_due(std::int64_t now) {
   if (node->child) heap_insert(*meld_list(node->child));
   node->home = nullptr;
   --size_;
+  --effort;
   return node;
 }
 
-std::int64_t TimerQueue::next_deadline() const { return heap_ ? heap_->when : wheel_deadline(); }
+std::int64_t TimerQueue::next_deadline() const {
+  if (cascading_ && size_ > 0) [[unlikely]] {
+    const std::int64_t begun = base_ << tick_bits;
+    return heap_ && heap_->when < begun ? heap_->when : begun;
+  }
+  return heap_ ? heap_->when : wheel_deadline();
+}
 
 }  // namespace ringo::detail

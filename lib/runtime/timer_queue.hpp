@@ -21,8 +21,9 @@
 //    when it has come and that matters.
 //
 // When the heap is empty and the first slot has begun, base_ moves to its start
-// and its timers move down ("a cascade"), to a lower level or to the heap. A
-// timer of 1 s moves once to a lower level and once to the heap. What it costs
+// and its timers move down ("a cascade"), to a lower level or to the heap, if they
+// are many in several steps. Until all have moved nothing is popped. A timer of
+// 1 s moves once to a lower level and once to the heap. What it costs
 // then is the cache miss on its node, for the node lies in a coroutine frame that
 // nobody touched for a second; hence the lists of a slot, see Lists.
 #pragma once
@@ -54,7 +55,17 @@ class TimerQueue {
 
   /// Takes out and returns the earliest node with when <= now, the first inserted
   /// among equals; null if there is none.
-  TimerNode* pop_due(std::int64_t now);
+  TimerNode* pop_due(std::int64_t now) {
+    int unlimited = std::numeric_limits<int>::max();
+    return pop_due(now, unlimited);
+  }
+
+  /// The same with a limit to the work of this call: `effort` goes down by one for each timer that
+  /// is popped or moved nearer to its turn, and null may also mean that it has come to 0 (or a
+  /// little below). There may be more then, which next_deadline() tells, and the next call goes on.
+  /// (Timers of one tick, 65 us, cost more than that when the first of them is popped: they are
+  /// compared then.)
+  TimerNode* pop_due(std::int64_t now, int& effort);
 
   /// When pop_due may next have something, `never` if the queue is empty. Not
   /// later than the earliest timer. Earlier only when that one has many others
@@ -91,7 +102,8 @@ class TimerQueue {
   static std::int64_t tick_of(std::int64_t when) { return when >> tick_bits; }
   Slot first_slot() const;
   void place(TimerNode& node);
-  void cascade(const Slot& slot);
+  void begin_cascade(const Slot& slot);
+  bool cascade(int& effort);
   void list_emptied(unsigned position);
   std::int64_t wheel_deadline() const;
 
@@ -104,6 +116,10 @@ class TimerQueue {
   std::int64_t wheel_start_ = never;
   TimerNode* heap_ = nullptr;  // its root
   std::uint64_t next_sequence_ = 0;
+
+  // Timers on their way down: what is left of the slot whose start base_ is.
+  bool cascading_ = false;
+  Lists moving_ = {};
 
   // The wheel's part of next_deadline(); `unknown` when it has to be looked up.
   mutable std::int64_t earliest_ = never;

@@ -77,7 +77,7 @@ class alignas(64) Worker {
   /// Makes the record of a goroutine whose root frame exists; the caller queues it. Throws Panic
   /// for a worker that there is not.
   Goroutine* make_goroutine(PromiseBase& root, void* closure,
-                            void (*destroy_closure)(void*) noexcept, int pinned_worker,
+                            void (*destroy_closure)(void*) noexcept, Placement placement,
                             std::source_location site);
   /// Takes a free goroutine number.
   std::uint64_t next_id() noexcept;
@@ -88,6 +88,7 @@ class alignas(64) Worker {
   void leave_thread() noexcept;
   /// Runs what is left in the inbox once no loop runs any more.
   void drain_inbox() noexcept;
+  bool has_posts() const noexcept { return inbox_.load(std::memory_order_acquire) != nullptr; }
 
   // --- from any thread
   /// Runs node->run on this worker's thread, soon. Only while the runtime is known to live.
@@ -95,8 +96,6 @@ class alignas(64) Worker {
   /// Ends a wait of the loop, so that it looks at its flags again.
   void wake() noexcept;
   bool asleep() const noexcept { return asleep_.load(std::memory_order_seq_cst); }
-  /// Is anything in its inbox?
-  bool has_mail() const noexcept { return inbox_.load(std::memory_order_seq_cst) != nullptr; }
   /// Had its driver operations in flight when it announced its sleep?
   bool has_in_flight() const noexcept { return in_flight_.load(std::memory_order_relaxed); }
   std::uint64_t resumptions() const noexcept {

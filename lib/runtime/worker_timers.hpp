@@ -44,22 +44,29 @@ class WorkerTimers {
     return queue_.next_deadline();
   }
 
-  /// Fires everything due. A timer is claimed under the lock (it may belong to a wait that another
-  /// event ends at this moment, after which its memory is gone) and acts after it was dropped.
-  /// Returns whether anything fired.
+  /// Fires what is due, in its order, up to a limit: a million timers that are due at once would
+  /// keep the worker from everything else, and others who want the lock waiting, for a tenth of a
+  /// second. What is left is due still, so the next call goes on with it.
+  ///
+  /// A timer is claimed under the lock (it may belong to a wait that another event ends at this
+  /// moment, after which its memory is gone) and acts after it was dropped. Returns whether
+  /// anything was done.
   bool fire_due(std::int64_t now) {
     TimerNode* fired = nullptr;
     TimerNode** end = &fired;
+    int effort = round_limit;
     {
       SpinGuard guard(lock_);
-      while (TimerNode* node = queue_.pop_due(now)) {
+      while (effort > 0) {
+        TimerNode* node = queue_.pop_due(now, effort);
+        if (node == nullptr) break;
         if (!node->claim(node)) continue;
         node->next = nullptr;
         *end = node;
         end = &node->next;
       }
     }
-    bool any = fired != nullptr;
+    const bool any = fired != nullptr || effort <= 0;
     while (fired != nullptr) {
       TimerNode* node = fired;
       fired = node->next;
@@ -67,6 +74,9 @@ class WorkerTimers {
     }
     return any;
   }
+
+  /// Timers fired or moved in one call of fire_due().
+  static constexpr int round_limit = 512;
 
  private:
   SpinLock lock_;

@@ -11,6 +11,7 @@
 #include <ringo/detail/reference_count.hpp>
 #include "runtime/external.hpp"
 #include "runtime/runtime.hpp"
+#include "sync/owner.hpp"
 
 namespace ringo::detail {
 
@@ -43,19 +44,12 @@ void ChannelCore::destroy() noexcept {
 }
 
 void ChannelCore::bind(std::uint32_t runtime_id) {
-  SpinGuard guard(lock_);
-  std::uint32_t bound = runtime_id_.load(std::memory_order_relaxed);
-  if (bound == runtime_id) return;
-  if (bound != 0) {
-    // A thread outside (0) comes here only if `bound` does not live, see call_on_runtime().
-    if (runtime_id != 0 && runtime_is_alive(bound)) {
-      panic("channel is in use by another runtime: a channel belongs to one ringo::run");
-    }
-    // Whoever waited here in the runtime before was abandoned with it.
-    senders_.forget();
-    receivers_.forget();
-  }
-  runtime_id_.store(runtime_id, std::memory_order_relaxed);
+  change_owner(runtime_id_, lock_, runtime_id, "channel", [this] { forget_waiters(); });
+}
+
+void ChannelCore::forget_waiters() noexcept {
+  senders_.forget();
+  receivers_.forget();
 }
 
 bool ChannelCore::send_locked(void* value, bool& ok, WaitNode*& partner) noexcept {
@@ -134,18 +128,31 @@ void ChannelCore::close_here(bool& already_closed) noexcept {
 
 // --- calls that do not suspend ------------------------------------------------------------------
 
+namespace {
+
+/// Calls f where the state of the channel may be touched; see owner.hpp.
+template <class Forget, class F>
+void in_own_runtime(std::atomic<std::uint32_t>& owner, SpinLock& lock, Forget&& forget, F&& f) {
+  if (at_home(owner) != nullptr) [[likely]]
+    return f();
+  call_from_afar(owner, lock, "channel", forget, f);
+}
+
+}  // namespace
+
 bool ChannelCore::try_send(void* value) {
   bool took = false;
   bool ok = false;
-  with_runtime_of(runtime_id_.load(std::memory_order_relaxed), [&] {
-    check_runtime(current_runtime_id());
-    WaitNode* partner = nullptr;
-    {
-      SpinGuard guard(lock_);
-      took = send_locked(value, ok, partner);
-    }
-    if (partner != nullptr) complete(*partner);
-  });
+  in_own_runtime(
+      runtime_id_, lock_, [this] { forget_waiters(); },
+      [&] {
+        WaitNode* partner = nullptr;
+        {
+          SpinGuard guard(lock_);
+          took = send_locked(value, ok, partner);
+        }
+        if (partner != nullptr) complete(*partner);
+      });
   if (took && !ok) throw_send_on_closed();
   return took;
 }
@@ -153,25 +160,24 @@ bool ChannelCore::try_send(void* value) {
 ChannelCore::TryReceive ChannelCore::try_receive(void* slot) {
   bool took = false;
   bool ok = false;
-  with_runtime_of(runtime_id_.load(std::memory_order_relaxed), [&] {
-    check_runtime(current_runtime_id());
-    WaitNode* partner = nullptr;
-    {
-      SpinGuard guard(lock_);
-      took = receive_locked(slot, ok, partner);
-    }
-    if (partner != nullptr) complete(*partner);
-  });
+  in_own_runtime(
+      runtime_id_, lock_, [this] { forget_waiters(); },
+      [&] {
+        WaitNode* partner = nullptr;
+        {
+          SpinGuard guard(lock_);
+          took = receive_locked(slot, ok, partner);
+        }
+        if (partner != nullptr) complete(*partner);
+      });
   if (!took) return TryReceive::empty;
   return ok ? TryReceive::value : TryReceive::closed;
 }
 
 void ChannelCore::close() {
   bool already_closed = false;
-  with_runtime_of(runtime_id_.load(std::memory_order_relaxed), [&] {
-    check_runtime(current_runtime_id());
-    close_here(already_closed);
-  });
+  in_own_runtime(
+      runtime_id_, lock_, [this] { forget_waiters(); }, [&] { close_here(already_closed); });
   if (already_closed) panic("close of closed channel");
 }
 

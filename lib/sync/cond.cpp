@@ -80,19 +80,6 @@ struct RelockOp {
   Mutex* mutex;
 };
 
-/// No cancellation is delivered in this scope; it stays pending.
-class Shield {
- public:
-  Shield() noexcept : g_(current_goroutine()), before_(std::exchange(g_->shielded, true)) {}
-  ~Shield() { g_->shielded = before_; }
-  Shield(const Shield&) = delete;
-  Shield& operator=(const Shield&) = delete;
-
- private:
-  Goroutine* g_;
-  bool before_;
-};
-
 }  // namespace
 }  // namespace detail
 
@@ -123,7 +110,7 @@ Task<> Cond::wait_once(Mutex::Guard& guard) {
   detail::CondOp wait{this, mutex};
   detail::CondOutcome outcome = co_await wait;
   if (outcome != detail::CondOutcome::refused) {
-    detail::Shield shield;
+    const detail::ShieldScope until_locked(detail::current_goroutine());
     detail::RelockOp lock{mutex};
     while (!co_await lock) {}
   }

@@ -235,13 +235,8 @@ bool SelectBase::arm(const Scratch& scratch) {
       break;  // a case registered before has won; its completer is at work
     }
   }
-  if (g->guarded) [[unlikely]] {
-    claim_set(g, claim_open);
-    if (cancellation_pending(g) && try_claim(g, seq)) {
-      g->winner = winner_canceled;
-      return false;
-    }
-  }
+  if (g->guarded && publish_wait(g, seq)) [[unlikely]]
+    return false;
   return (claim_set(g, claim_armed) & claim_complete) == 0;
 }
 

@@ -1,23 +1,16 @@
-// Where io_uring cannot be had: what is said, and what runs instead.
-#include <grp.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
+// Where a driver cannot be had: what its failure says. What a whole runtime does then is tested in
+// test/runtime/refusal_test.cpp.
+#include "refusal.hpp"
+
 #include <sys/wait.h>
 
-#include <cstddef>
-#include <cstdio>
-#include <cstdlib>
-
 #include "base/log.hpp"
-#include "driver/select_driver.hpp"
 #include "harness.hpp"
 
 using namespace driver_test;
+using ringo::test::become_nobody;
+using ringo::test::filter_uring;
+using ringo::test::rings_count_as_locked;
 using sys::Call;
 
 namespace {
@@ -89,79 +82,27 @@ bool works(Driver& driver) {
   return waiter.calls == 1;
 }
 
-// "epoll" and what was logged, if that is what `automatic` leads to, three times over.
-std::string automatic_report() {
-  for (int i = 0; i < 3; ++i) {
-    DriverFailure failure;
-    const auto driver = make_driver(DriverChoice::automatic, failure);
-    if (driver == nullptr) return "none: " + failure.message;
-    if (!works(*driver)) return std::string(driver->name()) + " does not work";
-    if (std::string_view(driver->name()) != "epoll") return driver->name();
-  }
-  return "epoll\n" + lines;
-}
-
-std::string explicit_report() {
+// The driver's name, or why there is none.
+std::string uring_report() {
   DriverFailure failure;
-  const auto driver = make_driver(DriverChoice::uring, failure);
-  if (driver != nullptr) return driver->name();
+  const auto driver = make_uring_driver(failure);
+  if (driver != nullptr) return works(*driver) ? driver->name() : "does not work";
   return "refused " + std::to_string(failure.error) + ": " + failure.message;
 }
 
-// How many lines of a report begin after its first.
-long lines_in(const std::string& report) {
-  return std::count(report.begin(), report.end(), '\n') - 1;
-}
-
-// From here on, in this process, the system calls of io_uring end with this errno (or kill).
-bool filter_uring(unsigned action) {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 2, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 1, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_register, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, action),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog filter{sizeof program / sizeof *program, program};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
-// ---- names ------------------------------------------------------------------------------------
-
-TEST_CASE("the names of the drivers") {
-  std::string message;
-  for (const DriverChoice choice :
-       {DriverChoice::automatic, DriverChoice::uring, DriverChoice::epoll}) {
-    CHECK(parse_driver_choice(to_string(choice), message) == choice);
-  }
-  CHECK(message.empty());
-  for (const char* wrong : {"", "URING", "io_uring", "epoll ", "kqueue"}) {
-    CHECK_FALSE(parse_driver_choice(wrong, message).has_value());
-    CHECK(contains(message, '"' + std::string(wrong) + '"'));
-    CHECK(contains(message, "auto, uring or epoll"));
-  }
-}
-
-TEST_CASE("a choice by name is obeyed") {
+TEST_CASE("both drivers work and say their names") {
   DriverFailure failure;
-  const auto epoll = make_driver(DriverChoice::epoll, failure);
+  const auto epoll = make_epoll_driver(failure);
   REQUIRE(epoll != nullptr);
   CHECK(std::string_view(epoll->name()) == "epoll");
   CHECK(works(*epoll));
   if (!make_uring()) return;
-  for (const DriverChoice choice : {DriverChoice::uring, DriverChoice::automatic}) {
-    const auto uring = make_driver(choice, failure);
-    REQUIRE(uring != nullptr);
-    CHECK(std::string_view(uring->name()) == "uring");
-    CHECK(works(*uring));
-  }
+  CHECK(uring_report() == "uring");
 }
 
 // ---- refused by a hook ------------------------------------------------------------------------
 
-TEST_CASE("io_uring refused at any step: uring fails with the cause, auto runs on epoll") {
+TEST_CASE("io_uring refused at any step: the failure names the cause") {
   struct Refusal {
     Call call;
     int error;
@@ -181,19 +122,16 @@ TEST_CASE("io_uring refused at any step: uring fails with the cause, auto runs o
       {Call::uring_entry, ENOSPC, "io_uring"},
   };
   for (const Refusal& refusal : refusals) {
-    CAPTURE(refusal.words);
+    CAPTURE(std::string(refusal.words));
     const std::string report = in_child([&] {
       FailCall fault(refusal.call, refusal.error, 1'000'000);
       sys::set_faults(&fault);
-      return explicit_report() + "\n" + automatic_report();
+      return uring_report();
     });
     CAPTURE(report);
     CHECK(report.rfind("refused ", 0) == 0);
+    CHECK(contains(report, ": io_uring"));
     CHECK(contains(report, refusal.words));
-    CHECK(contains(report, "RINGO_DRIVER=epoll"));
-    CHECK(contains(report, "\nepoll\n"));
-    // The second report: three drivers, one line.
-    CHECK(lines_in(report.substr(report.find('\n') + 1)) == 1);
   }
 }
 
@@ -273,70 +211,46 @@ TEST_CASE("a seccomp filter refuses io_uring, as in a container") {
     CAPTURE(error);
     const std::string report = in_child([&]() -> std::string {
       if (!filter_uring(SECCOMP_RET_ERRNO | static_cast<unsigned>(error))) return "no filter";
-      return explicit_report() + "\n" + automatic_report();
+      return uring_report();
     });
     CAPTURE(report);
     CHECK(report.rfind("refused " + std::to_string(error) + ": io_uring", 0) == 0);
-    CHECK(contains(report, "\nepoll\nio_uring "));
-    CHECK(contains(report, "ringo runs on epoll"));
-    CHECK(lines_in(report.substr(report.find('\n') + 1)) == 1);
   }
 }
 
-TEST_CASE("a seccomp filter kills for io_uring: epoll by name makes no such call") {
+TEST_CASE("a seccomp filter kills for io_uring: the epoll driver makes no such call") {
   const std::string report = in_child([]() -> std::string {
     if (!filter_uring(SECCOMP_RET_KILL_PROCESS)) return "no filter";
     DriverFailure failure;
-    const auto driver = make_driver(DriverChoice::epoll, failure);
+    const auto driver = make_epoll_driver(failure);
     return driver != nullptr && works(*driver) ? "alive" : "no driver";
   });
   CHECK(report == "alive");
 }
 
-// Becomes somebody without privileges, who may lock this much memory.
-bool become_nobody(rlim_t memlock) {
-  const rlimit limit{memlock, memlock};
-  if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0) return false;
-  if (::getuid() != 0) return true;
-  return ::setgroups(0, nullptr) == 0 && ::setgid(65534) == 0 && ::setuid(65534) == 0;
-}
-
-// Since Linux 6.14 the memory of rings counts as locked.
-bool rings_count_as_locked() {
-  utsname name{};
-  int major = 0, minor = 0;
-  REQUIRE(::uname(&name) == 0);
-  REQUIRE(std::sscanf(name.release, "%d.%d", &major, &minor) == 2);
-  return major > 6 || (major == 6 && minor >= 14);
-}
-
 TEST_CASE("no memory may be locked: io_uring is refused with the limit named") {
   if (!make_uring()) return;
   const std::string report = in_child([]() -> std::string {
-    if (!become_nobody(0)) return "no limit";
-    return explicit_report() + "\n" + automatic_report();
+    if (!become_nobody(RLIMIT_MEMLOCK, 0)) return "no limit";
+    return uring_report();
   });
   CAPTURE(report);
   if (!rings_count_as_locked()) {
-    CHECK(report == "uring\nuring");
+    CHECK(report == "uring");
     return;
   }
   CHECK(report.rfind("refused " + std::to_string(ENOMEM) + ": ", 0) == 0);
   CHECK(contains(report, "RLIMIT_MEMLOCK is 0 KiB"));
-  CHECK(contains(report, "\nepoll\n"));
 }
 
 TEST_CASE("little memory may be locked: the rings shrink and work") {
   if (!make_uring()) return;
   const std::string report = in_child([]() -> std::string {
-    if (!become_nobody(64 * 1024)) return "no limit";
-    DriverFailure failure;
-    const auto driver = make_driver(DriverChoice::uring, failure);
-    if (driver == nullptr) return failure.message;
-    return (works(*driver) ? "works\n" : "does not work\n") + lines;
+    if (!become_nobody(RLIMIT_MEMLOCK, 64 * 1024)) return "no limit";
+    return uring_report() + "\n" + lines;
   });
   CAPTURE(report);
-  CHECK(report.rfind("works\n", 0) == 0);
+  CHECK(report.rfind("uring\n", 0) == 0);
   CHECK(contains(report, "RLIMIT_MEMLOCK allows only") == rings_count_as_locked());
 }
 

@@ -3,6 +3,10 @@
 
 #include <atomic>
 #include <memory>
+#include <thread>
+#include <vector>
+
+#include <ringo/detail/frame_allocator.hpp>
 
 #include "net_fixture.hpp"
 
@@ -155,6 +159,45 @@ TEST_CASE("main leaves while bytes are on their way") {
         });
         for (int i = 0; i < round; ++i) co_await yield();
       });
+    }
+  });
+}
+
+TEST_CASE("a thread lets go of sockets while their runtime ends") {
+  for_each_setting([](const Setting& setting) {
+    const std::size_t before = open_descriptors();
+    std::uint64_t frames = 0;
+    for (int round = 0; round < 30; ++round) {
+      std::vector<net::TcpStream> streams;
+      std::atomic<bool> go_ahead{false};
+      std::thread thread([&] {
+        while (!go_ahead) std::this_thread::yield();
+        while (!streams.empty()) streams.pop_back();
+      });
+      run_setting(setting, [&]() -> Task<> {
+        // Each worker is the home of some of them: it was the first to wait there.
+        for (unsigned i = 0; i < 3 * num_workers(); ++i) {
+          auto pair = go_on(static_cast<int>(i % num_workers()), []() -> Task<Pair> {
+            Pair made = co_await connected();
+            char byte = 0;
+            REQUIRE(co_await made.b.write("x"));
+            REQUIRE((co_await with_timeout(10s, made.a.read(&byte, 1))));
+            CHECK((co_await with_timeout(1us, made.a.read(&byte, 1))).error() == Errc::timeout);
+            co_return made;
+          });
+          Pair made = co_await pair;
+          streams.push_back(std::move(made.a));
+          streams.push_back(std::move(made.b));
+        }
+        go_ahead = true;
+        for (int i = 0; i < round % 10; ++i) co_await yield();
+      });
+      thread.join();
+      CHECK_EQ(open_descriptors(), before);
+      // The first round may leave what is kept for ever.
+      const std::uint64_t live = ringo::detail::frame_stats().live;
+      if (round > 0) CHECK_EQ(live, frames);
+      frames = live;
     }
   });
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/timer_queue.hpp"
+#include "runtime/worker_timers.hpp"
 
 using ringo::detail::TimerNode;
 using ringo::detail::TimerQueue;
@@ -210,6 +211,7 @@ struct Pair {
   std::mt19937_64 random;
   std::size_t fired = 0;
   std::size_t removed = 0;
+  bool hasty = false;
 
   explicit Pair(std::uint64_t seed, std::size_t count) : random(seed) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -301,7 +303,16 @@ struct Pair {
     if (step < 3 * year) now += step;  // never - 1 stays in the future
     const bool all = below(4) != 0;    // a worker may stop in the middle
     for (auto limit = all ? never : below(5); limit > 0; --limit) {
-      TimerNode* due = queue.pop_due(now);
+      // In one go, or with little effort each time.
+      int effort = hasty ? 1 + static_cast<int>(below(4)) : 1'000'000'000;
+      TimerNode* due = queue.pop_due(now, effort);
+      if (due == nullptr && effort <= 0) {
+        // Unfinished; what is due will come, and whoever asks is told to come again.
+        if (!model.empty() && model.begin()->first <= now) {
+          expect(queue.next_deadline() <= now, "queue.next_deadline() <= now");
+        }
+        continue;
+      }
       if (model.empty() || model.begin()->first > now) {
         expect(due == nullptr, "due == nullptr");
         const std::int64_t next = queue.next_deadline();
@@ -334,6 +345,7 @@ TEST_CASE("random timers fire as those of a sorted list") {
     CAPTURE(seed);
     const std::size_t count = seed % 3 == 0 ? 3 : seed % 3 == 1 ? 60 : 2'000;
     Pair pair(seed, count);
+    pair.hasty = seed % 2 == 0;
     const auto inserts = 2 + pair.below(8);  // of 16: some fill up, some stay nearly empty
     for (int i = 0; i < 20'000; ++i) {
       const auto dice = pair.below(16);
@@ -382,4 +394,89 @@ TEST_CASE("a hundred thousand sleepers wake in order, in small steps and in one 
     CHECK(ordered);
     CHECK(fired == nodes.size());
   }
+}
+
+TEST_CASE("a crowd that is due at once is served in small steps, in order, none of them long") {
+  // In one slot of the wheel, which comes down through two levels.
+  constexpr int limit = 100;
+  TimerQueue queue;
+  std::mt19937_64 random(5);
+  std::vector<TimerNode> nodes(100'000);
+  for (TimerNode& node : nodes) {
+    node.when = start + 10 * second + static_cast<std::int64_t>(random() % (900 * ms));
+    queue.insert(node, start);
+  }
+  const std::int64_t now = start + 20 * second;
+  std::size_t popped = 0;
+  std::size_t removed = 0;
+  std::int64_t previous = 0;
+  bool ordered = true;
+  int rounds = 0;
+  while (queue.next_deadline() <= now) {
+    REQUIRE(++rounds < 10'000);
+    int effort = limit;
+    while (effort > 0) {
+      TimerNode* node = queue.pop_due(now, effort);
+      // A row of the lists is moved as a whole.
+      REQUIRE(effort > -4);
+      if (node == nullptr) {
+        if (effort > 0) REQUIRE(queue.next_deadline() == never);
+        break;
+      }
+      ordered = ordered && node->when >= previous;
+      previous = node->when;
+      ++popped;
+    }
+    // Some leave meanwhile, wherever they are.
+    if (queue.remove(nodes[random() % nodes.size()])) ++removed;
+  }
+  CHECK(ordered);
+  CHECK(queue.size() == 0);
+  CHECK(removed > 100);
+  CHECK(popped + removed == nodes.size());
+  CHECK(rounds > 2 * 100'000 / limit);
+  CHECK(queue.next_deadline() == never);
+}
+
+TEST_CASE("a worker's timers: one call fires so many and no more, the next goes on in order") {
+  using ringo::detail::WorkerTimers;
+  struct Node : TimerNode {
+    std::vector<int>* order = nullptr;
+    int number = 0;
+  };
+  constexpr int count = 5 * WorkerTimers::round_limit;
+  std::vector<int> order;
+  std::vector<Node> nodes(count);
+  WorkerTimers timers;
+  for (int i = 0; i < count; ++i) {
+    Node& node = nodes[static_cast<std::size_t>(i)];
+    node.when = start + ms + i;
+    node.order = &order;
+    node.number = i;
+    // Every third has been won by something else.
+    node.claim = [](TimerNode* timer) noexcept {
+      return static_cast<Node*>(timer)->number % 3 != 0;
+    };
+    node.fire = [](TimerNode* timer) noexcept {
+      auto* self = static_cast<Node*>(timer);
+      self->order->push_back(self->number);
+    };
+    timers.insert(node, start);
+  }
+  CHECK_FALSE(timers.fire_due(start));
+  std::size_t before = 0;
+  int rounds = 0;
+  while (timers.next_deadline() <= start + second) {
+    REQUIRE(++rounds < 1'000);
+    CHECK(timers.fire_due(start + second));
+    CHECK(order.size() - before <= static_cast<std::size_t>(WorkerTimers::round_limit));
+    before = order.size();
+  }
+  CHECK(rounds >= 5);
+  std::vector<int> expected;
+  for (int i = 0; i < count; ++i) {
+    if (i % 3 != 0) expected.push_back(i);
+  }
+  CHECK(order == expected);
+  CHECK_FALSE(timers.fire_due(start + second));
 }

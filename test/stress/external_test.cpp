@@ -6,6 +6,9 @@
 #include <thread>
 #include <vector>
 
+#include <ringo/select.hpp>
+#include <ringo/time.hpp>
+
 #include "../conformance/support.hpp"
 
 using namespace ringo;
@@ -314,5 +317,55 @@ TEST_CASE("runtime: a channel may outlive its runtime and serve the next one") {
       CHECK(!buffered.try_recv());
       buffered.close();
     });
+  });
+}
+
+TEST_CASE("external: threads at a channel while its runtimes come and go lose and double nothing") {
+  // A call finds the runtime at work, ending (posted, carried out by nobody's loop), gone, or being
+  // followed by the next one that takes the channel over.
+  test::for_each_setting([](const Setting& setting) {
+    constexpr int rounds = 40;
+    constexpr int values = 20;
+    std::atomic<bool> over{false};
+    std::atomic<long> sent{0};
+    std::atomic<long> received{0};
+    Channel<int> ch(3);
+    {
+      Threads threads;
+      for (int t = 0; t < 2; ++t) {
+        threads.start([&, t] {
+          for (int i = 1 + t; !over; ++i) {
+            if (ch.try_send(i)) sent += i;
+          }
+        });
+        threads.start([&] {
+          while (!over) received += ch.try_recv().value_or(0);
+        });
+      }
+      for (int round = 0; round < rounds; ++round) {
+        test::run_setting(setting, [&]() -> Task<> {
+          std::vector<JoinHandle<void>> all;
+          all.push_back(go([&]() -> Task<> {
+            for (int i = 0; i < values; ++i) received += (co_await ch.recv()).value_or(0);
+          }));
+          all.push_back(go([&]() -> Task<> {
+            for (int i = 1; i <= values; ++i) {
+              co_await ch.send(i);
+              sent += i;
+            }
+          }));
+          all.push_back(go([&]() -> Task<> {
+            for (int i = 0; i < values; ++i) {
+              co_await select_any{on(ch.recv(), [&](auto value) { received += value.value_or(0); }),
+                                  on(sleep_for(std::chrono::microseconds(50)), [] {})};
+            }
+          }));
+          co_await test::join_all(all);
+        });
+      }
+      over = true;
+    }
+    while (auto value = ch.try_recv()) received += *value;
+    CHECK(sent == received);
   });
 }

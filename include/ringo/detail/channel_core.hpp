@@ -105,6 +105,8 @@ class ChannelCore {
       bind(runtime_id);
   }
   void bind(std::uint32_t runtime_id);
+  // Those who wait were abandoned with their runtime.
+  void forget_waiters() noexcept;
 
   std::atomic<std::uint32_t> references_{1};
   SpinLock lock_;

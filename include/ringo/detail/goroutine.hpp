@@ -34,6 +34,7 @@ namespace ringo::detail {
 class Worker;
 class Runtime;
 class CaseBase;
+class ContextNode;
 struct PromiseBase;
 struct ThrowTrace;
 
@@ -54,6 +55,7 @@ enum class WaitReason : std::uint8_t {
   wait_group_wait,
   once,
   semaphore_acquire,
+  context_done,
   join,
   io_wait,
   blocking_call,
@@ -96,7 +98,7 @@ struct alignas(64) Goroutine : InboxNode {
   std::int32_t budget = 0;
   std::int16_t depth = 0;
   bool guarded = false;      // waits must use the claim word: it can be cancelled
-  bool shielded = false;     // a cancellation is not delivered now
+  bool shielded = false;     // a cancellation is not delivered now; written by g alone
   std::uint32_t winner = 0;  // which operation ended the wait
   std::uint32_t runtime_id = 0;
   // Second line: birth, end and looks from outside.
@@ -114,16 +116,32 @@ struct alignas(64) Goroutine : InboxNode {
   std::atomic<RunState> state{RunState::free};
   std::atomic<WaitReason> reason{WaitReason::none};
   std::atomic<bool> cancel_requested{false};
+  std::atomic<bool> attached{false};  // in the list of its Context's CancelNode
   bool is_main = false;
+  std::uint32_t spawner = 0;          // id of the goroutine that started it; 0: none, or too large
+  ContextNode* context = nullptr;     // a reference; null: the background
+  Goroutine* context_next = nullptr;  // both guarded by the CancelNode's lock
+  Goroutine* context_prev = nullptr;
   std::atomic<std::int64_t> resumed_at{0};  // the worker's coarse clock at the last resumption
-  std::uint64_t spawner = 0;                // id of the goroutine that started it; 0: none
   ThrowTrace* thrown = nullptr;             // the frames its last exception went through
 };
+
+/// Where a new goroutine belongs: to a worker for good, or (-1) to any; to a Context, or (null) to
+/// that of the goroutine that starts it.
+struct Placement {
+  Placement(int worker_index = -1, ContextNode* its_context = nullptr) noexcept
+      : worker(worker_index), context(its_context) {}
+  int worker;
+  ContextNode* context;
+};
+
+static_assert(sizeof(Goroutine) == 192);
 
 inline constexpr std::uint32_t join_finished = 1;  // the root frame is at its final suspend
 inline constexpr std::uint32_t join_released = 8;  // and the runtime will not touch it again
 inline constexpr std::uint32_t join_dropped = 2;   // no handle is left
 inline constexpr std::uint32_t join_taken = 4;     // its result or exception was taken
+inline constexpr std::uint32_t join_seen = 16;     // its exception is somebody's affair already
 
 /// Claims the wait `seq` of g. True for exactly one caller.
 inline bool try_claim(Goroutine* g, std::uint64_t seq) noexcept {
@@ -183,6 +201,11 @@ void note_thrown(PromiseBase& frame) noexcept;
 
 /// Suspension checks of a guarded goroutine, see wait.hpp.
 bool cancellation_pending(Goroutine* g) noexcept;
+
+/// Cancels: from here on every wait of g ends at once. True if it waits now and that wait was
+/// claimed: finish_cancel() follows, and is the last touch of g. Otherwise g finds out by itself.
+bool begin_cancel(Goroutine* g) noexcept;
+void finish_cancel(Goroutine* g) noexcept;
 
 /// Moves from the running frame to another frame of the same goroutine. Symmetric transfer is no
 /// tail call at -O0 and under sanitizers, so the transfers are counted.

@@ -176,6 +176,23 @@ concept IsOperation = requires {
 }
 &&std::derived_from<typename T::Case, CaseBase>;
 
+/// Lets cancellers see a wait whose operations are registered: published first, then looked again,
+/// since they set their flag and then look for waits. True: it was cancelled meanwhile, and is over.
+bool publish_wait(Goroutine* g, std::uint64_t seq) noexcept;
+
+/// While it lives, a cancellation of this goroutine is not delivered; it stays pending.
+class ShieldScope {
+ public:
+  explicit ShieldScope(Goroutine* g) noexcept : g_(g), before_(g->shielded) { g->shielded = true; }
+  ShieldScope(const ShieldScope&) = delete;
+  ShieldScope& operator=(const ShieldScope&) = delete;
+  ~ShieldScope() { g_->shielded = before_; }
+
+ private:
+  Goroutine* g_;
+  bool before_;
+};
+
 /// Arms the wait of a goroutine that can be cancelled. True: suspend.
 bool arm_guarded(CaseBase& operation, Goroutine* g);
 

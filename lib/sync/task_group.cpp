@@ -1,0 +1,93 @@
+#include <ringo/task_group.hpp>
+
+#include <string>
+
+#include <ringo/panic.hpp>
+
+#include "runtime/report.hpp"
+
+namespace ringo {
+
+namespace detail {
+
+GroupState::GroupState() {
+  auto [context, cancel] = with_cancel_cause(this_context());
+  context_ = std::move(context);
+  cancel_ = std::move(cancel);
+}
+
+GroupState::~GroupState() = default;
+
+void GroupState::set_limit(std::int64_t n) {
+  if (n < 1) panic("task_group: a limit below 1 would let nothing run");
+  if (active_.load(std::memory_order_relaxed) != 0) {
+    panic("task_group: the limit is changed while children are active");
+  }
+  limit_.emplace(n);
+}
+
+void GroupState::enter() {
+  active_.fetch_add(1, std::memory_order_relaxed);
+  members_.add(1);
+}
+
+GroupState::Leave::~Leave() {
+  if (holds_place) group->limit_->release();
+  group->active_.fetch_sub(1, std::memory_order_relaxed);
+  group->members_.done();  // the last touch: the group may end now
+}
+
+void GroupState::fail(std::exception_ptr error) noexcept {
+  {
+    SpinGuard guard(lock_);
+    if (first_ != nullptr) return;
+    first_ = error;
+  }
+  cancel_(Error(make_error_code(Errc::canceled), "task_group", describe(error)));
+}
+
+void GroupState::child_failed() noexcept {
+  std::exception_ptr error = std::current_exception();
+  if (ended_quietly(error)) return;
+  fail(error);
+  exception_is_seen(current_goroutine());
+}
+
+void GroupState::body_failed() noexcept {
+  std::exception_ptr error = std::current_exception();
+  if (!ended_quietly(error)) return fail(error);
+  leaving_ = error;
+  cancel_();
+}
+
+Task<> GroupState::join() {
+  Goroutine* g = current_goroutine();
+  {
+    const ShieldScope no_cancellation(g);
+    co_await members_.wait();
+  }
+  cancel_();
+  if (first_ != nullptr) std::rethrow_exception(first_);
+  if (leaving_ == nullptr) co_return;
+  try {
+    std::rethrow_exception(leaving_);
+  } catch (const Canceled&) {
+    // Cancelled by cancel() of this very group: that is how it was to end.
+    if (!this_context().err()) co_return;
+    throw;
+  }
+}
+
+}  // namespace detail
+
+Task<> TaskGroup::room() const {
+  if (!state_->limited()) co_return;
+  co_await state_->limit().acquire();
+  state_->limit().release();
+}
+
+detail::Placement TaskGroup::here() const {
+  return detail::Placement(-1, detail::ContextAccess::bound(state_->context()));
+}
+
+}  // namespace ringo
