@@ -10,6 +10,8 @@
 #include <ringo/error.hpp>
 #include <ringo/go.hpp>
 #include <ringo/keep_alive.hpp>
+#include <ringo/leak_check.hpp>
+#include <ringo/metrics.hpp>
 #include <ringo/net.hpp>
 #include <ringo/panic.hpp>
 #include <ringo/readiness.hpp>

@@ -24,7 +24,7 @@ constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t first_pause = second;
 constexpr std::int64_t longest_pause = 16 * second;
 constexpr std::int64_t foreign_patience = 5 * second;
-constexpr std::int64_t stop_patience = 20'000'000;  // a worker that does not stop is alive
+constexpr std::int64_t look_patience = 20'000'000;  // a worker that does not stop is alive
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -98,7 +98,7 @@ bool DeadlockWatch::counts_are_zero() const noexcept {
 }
 
 DeadlockWatch::Verdict DeadlockWatch::look(Worker&) noexcept {
-  const World::Stopped stopped = runtime_.world().stop(stop_patience, false);
+  const World::Stopped stopped = runtime_.world().stop(look_patience, false);
   if (stopped == World::Stopped::busy) return Verdict::alive;
   Verdict verdict = Verdict::alive;
   bool unused = false;

@@ -17,20 +17,6 @@ namespace ringo::detail {
 
 namespace {
 
-constexpr std::int64_t patience = 100'000'000;
-
-void write_one(TextSink& out, const Runtime& runtime, const Goroutine& g, bool whole,
-               std::int64_t now) noexcept {
-  out << "\n";
-  const bool running = runtime.is_running(g);
-  if (whole) {
-    return write_goroutine(out, g, running ? Activity::running : activity_of(g), now);
-  }
-  out << "goroutine " << g.id << " ["
-      << (running ? "running" : state_name(g, Activity::waiting)) << "]:\n"
-      << "\tits worker does not stop; frames unavailable\n";
-}
-
 void write_header(TextSink& out, const Runtime& runtime) noexcept {
   out << "ringo: " << std::uint64_t{runtime.goroutines()} << " goroutines, "
       << std::uint64_t{runtime.worker_count()} << " workers, driver " << runtime.driver_name()
@@ -38,7 +24,7 @@ void write_header(TextSink& out, const Runtime& runtime) noexcept {
 }
 
 void write_runtime(TextSink& out, Runtime& runtime) noexcept {
-  const World::Stopped stopped = runtime.world().stop(patience, true);
+  const World::Stopped stopped = runtime.world().stop(stop_patience, true);
   write_header(out, runtime);
   write_goroutines(out, runtime, stopped == World::Stopped::all);
   if (stopped != World::Stopped::busy) runtime.world().release();
@@ -56,15 +42,29 @@ void write_everything(TextSink& out) noexcept {
 
 }  // namespace
 
+void write_one(TextSink& out, const Runtime* runtime, const Goroutine& g, bool whole) noexcept {
+  const bool running = runtime != nullptr && runtime->is_running(g);
+  if (whole) {
+    const std::int64_t now = runtime != nullptr ? runtime->now() : steady_now();
+    return write_goroutine(out, g, running ? Activity::running : activity_of(g), now);
+  }
+  out << "goroutine " << g.id << " ["
+      << (running ? "running" : state_name(g, Activity::waiting)) << "]:\n"
+      << "\tits worker does not stop; frames unavailable\n";
+}
+
 void write_goroutines(TextSink& out, const Runtime& runtime, bool whole) noexcept {
-  const std::int64_t now = runtime.now();
+  const auto write = [&](const Goroutine& g) {
+    out << "\n";
+    write_one(out, &runtime, g, whole);
+  };
   RecordPool& pool = RecordPool::instance();
   pool.look_at_each([&](const Goroutine& g) {
-    if (g.is_main && is_live(g, runtime.id())) write_one(out, runtime, g, whole, now);
+    if (g.is_main && is_live(g, runtime.id())) write(g);
     return true;
   });
   pool.look_at_each([&](const Goroutine& g) {
-    if (!g.is_main && is_live(g, runtime.id())) write_one(out, runtime, g, whole, now);
+    if (!g.is_main && is_live(g, runtime.id())) write(g);
     return true;
   });
 }

@@ -6,9 +6,17 @@
 namespace ringo::detail {
 
 class Runtime;
+struct Goroutine;
 
-/// Writes every goroutine of that runtime, main's first. `whole`: its world stands still, so frames
-/// may be read; otherwise only what the records say.
+/// How long a worker has to come to the end of what it does before its thread is held by a signal.
+inline constexpr std::int64_t stop_patience = 100'000'000;
+
+/// Writes one live goroutine. `whole`: the world of its runtime stands still, so frames may be
+/// read; otherwise only what the record says. `runtime` null: it was abandoned, and the runtime is
+/// gone.
+void write_one(TextSink& out, const Runtime* runtime, const Goroutine& g, bool whole) noexcept;
+
+/// Writes every goroutine of that runtime, main's first.
 void write_goroutines(TextSink& out, const Runtime& runtime, bool whole) noexcept;
 
 /// SIGQUIT writes a dump and ends the process, from now on and until as many releases, unless the

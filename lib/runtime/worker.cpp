@@ -38,6 +38,13 @@ void Worker::enter_thread() noexcept {
   thread_.store(static_cast<int>(::syscall(SYS_gettid)), std::memory_order_relaxed);
   runtime_.world().enter(*this);
 }
+void Worker::publish_driver_stats() noexcept {
+  const DriverStats& stats = driver_->stats();
+  counters.enters.store(stats.enters, std::memory_order_relaxed);
+  counters.completions.store(stats.completions, std::memory_order_relaxed);
+  counters.bells.store(stats.bells, std::memory_order_relaxed);
+}
+
 void Worker::leave_thread() noexcept { this_thread_worker = nullptr; }
 
 std::int64_t Worker::now() {
@@ -76,6 +83,8 @@ void Worker::ready_at_tail(Goroutine* g) noexcept {
     g->list_next = nullptr;
     (pinned_tail_ != nullptr ? pinned_tail_->list_next : pinned_head_) = g;
     pinned_tail_ = g;
+    pinned_count_.store(pinned_count_.load(std::memory_order_relaxed) + 1,
+                        std::memory_order_relaxed);
     return;
   }
   queue_.push(g);
@@ -99,6 +108,8 @@ Goroutine* Worker::take_pinned() noexcept {
   if (g == nullptr) return nullptr;
   pinned_head_ = g->list_next;
   if (pinned_head_ == nullptr) pinned_tail_ = nullptr;
+  pinned_count_.store(pinned_count_.load(std::memory_order_relaxed) - 1,
+                      std::memory_order_relaxed);
   return g;
 }
 
@@ -158,7 +169,10 @@ void Worker::loop() {
       look_around_at_ = resumptions + look_around_every;
       look_around();
       // What reports tell about time goes by this clock.
-      if ((++looks_ & 15) == 0 && environment_ == nullptr) now();
+      if ((++looks_ & 15) == 0) {
+        if (environment_ == nullptr) now();
+        publish_driver_stats();
+      }
     }
     Goroutine* g = take();
     if (g == nullptr) {
@@ -258,6 +272,7 @@ std::int64_t Worker::park_limit() noexcept {
 /// then look at the queues and at who is awake, and take only a nap if anybody is.
 void Worker::park() {
   WorkerCounters::add(counters.parks);
+  publish_driver_stats();
   in_flight_.store(driver_->in_flight() != 0, std::memory_order_relaxed);
   asleep_.store(true, std::memory_order_seq_cst);
   if (!alone_) runtime_.sleeping.fetch_add(1, std::memory_order_seq_cst);

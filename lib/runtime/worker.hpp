@@ -43,6 +43,10 @@ struct WorkerCounters {
   std::atomic<std::uint64_t> ended{0};
   std::atomic<std::uint64_t> steals{0};
   std::atomic<std::uint64_t> parks{0};
+  // The driver's own, as they were a little while ago.
+  std::atomic<std::uint64_t> enters{0};
+  std::atomic<std::uint64_t> completions{0};
+  std::atomic<std::uint64_t> bells{0};
 
   static void add(std::atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -83,6 +87,8 @@ class alignas(64) Worker {
   std::uint64_t next_id() noexcept;
   void set_bounced(std::coroutine_handle<> next) noexcept { bounced_ = next; }
   void set_finished(Goroutine* g) noexcept { finished_ = g; }
+  /// Copies the driver's counters to where other threads may read them.
+  void publish_driver_stats() noexcept;
   /// Attaches and detaches the thread.
   void enter_thread() noexcept;
   void leave_thread() noexcept;
@@ -100,6 +106,11 @@ class alignas(64) Worker {
   bool has_in_flight() const noexcept { return in_flight_.load(std::memory_order_relaxed); }
   std::uint64_t resumptions() const noexcept {
     return resumptions_.load(std::memory_order_relaxed);
+  }
+  /// Ready goroutines, as seen from any thread: a moment's guess.
+  std::size_t queue_depth() const noexcept {
+    return queue_.size() + pinned_count_.load(std::memory_order_relaxed) +
+           (slot_.load(std::memory_order_relaxed) != nullptr);
   }
   /// The id of its thread.
   int thread() const noexcept { return thread_.load(std::memory_order_relaxed); }
@@ -144,6 +155,7 @@ class alignas(64) Worker {
   std::int64_t coarse_now_ = 0;
   Goroutine* pinned_head_ = nullptr;
   Goroutine* pinned_tail_ = nullptr;
+  std::atomic<std::size_t> pinned_count_{0};
   bool pinned_turn_ = false;
   std::uint64_t ids_ = 0;
   Random random_;

@@ -34,6 +34,11 @@ class WorkerTimers {
     return queue_.size() > idle;
   }
 
+  std::size_t size() noexcept {
+    SpinGuard guard(lock_);
+    return queue_.size();
+  }
+
   /// A timer that is going to be inserted, or is out again, may fire for nobody: it belongs to a
   /// socket, which leaves it armed when its waiter goes. From any worker.
   void idle_inserted() noexcept { idle_.fetch_add(1, std::memory_order_relaxed); }
