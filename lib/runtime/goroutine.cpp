@@ -70,8 +70,7 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   }
   Goroutine* g = records_.take();
   g->leaf = root.handle();
-  g->root = root.handle();
-  g->root_promise = &root;
+  g->root = &root;
   g->worker = this;
   g->wait = nullptr;
   g->runtime_id = runtime_.id();
@@ -87,10 +86,14 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   ContextNode* context = placement.context;
   const Goroutine* spawner = current_goroutine();
   if (context == nullptr && spawner != nullptr) context = spawner->context;
-  if (context != nullptr) context->retain();
-  enter_context(g, context);
-  g->resumed_at.store(coarse_now_, std::memory_order_relaxed);
-  g->spawner = spawner != nullptr && spawner->id <= UINT32_MAX ? static_cast<std::uint32_t>(spawner->id) : 0;
+  g->guarded = runtime_.draining();
+  g->cancel_requested.store(g->guarded, std::memory_order_relaxed);
+  if (context != nullptr) [[unlikely]] {
+    context->retain();
+    enter_context(g, context);
+  }
+  g->resumed_at.store(coarse_moment(coarse_now_), std::memory_order_relaxed);
+  g->spawner = spawner != nullptr ? spawner->id : 0;
   g->state.store(RunState::runnable, std::memory_order_release);
   root.g = g;
   WorkerCounters::add(counters.started);
@@ -138,10 +141,9 @@ std::uint32_t join_set(Goroutine* g, std::uint32_t bit) noexcept {
 
 void dispose(Goroutine* g, RecordCache* records) noexcept {
   std::uint32_t join = g->join.load(std::memory_order_relaxed);
-  if (g->root_promise->error && (join & (join_taken | join_seen)) == 0) report_unseen(g);
-  g->root.destroy();
+  if (g->root->error && (join & (join_taken | join_seen)) == 0) report_unseen(g);
+  g->root->handle().destroy();
   g->root = nullptr;
-  g->root_promise = nullptr;
   if (g->destroy_closure != nullptr) g->destroy_closure(g->closure);
   g->closure = nullptr;
   g->destroy_closure = nullptr;
@@ -163,14 +165,14 @@ void drop_handle(Goroutine* g) noexcept {
 
 void Worker::finish(Goroutine* g) noexcept {
   WorkerCounters::add(counters.ended);
-  leave_context(g);
+  if (g->context != nullptr) [[unlikely]] leave_context(g);
   g->leaf = nullptr;
   g->state.store(RunState::finished, std::memory_order_release);
   if (g->is_main) {
-    if (g->root_promise->error && ended_by_goexit(g->root_promise->error)) {
+    if (g->root->error && ended_by_goexit(g->root->error)) {
       runtime_.deadlock_watch().main_left();
     } else {
-      if (g->root_promise->error) report_uncaught(g);
+      if (g->root->error) report_uncaught(g);
       runtime_.main_returned(*this);
     }
   }
@@ -225,7 +227,7 @@ void take_outcome(Goroutine* g) {
   if ((join_set(g, join_taken) & join_taken) != 0) {
     panic("the result of this goroutine was taken before: a JoinHandle is awaited once");
   }
-  std::exception_ptr& error = g->root_promise->error;
+  std::exception_ptr& error = g->root->error;
   if (!error) return;
   try {
     std::rethrow_exception(error);

@@ -205,7 +205,7 @@ std::int64_t Runtime::drain_deadline() const noexcept {
 /// with g->wait set, or its goroutine is queued already.
 void Runtime::cancel_everything() noexcept {
   RecordPool::instance().for_each([this](Goroutine& g) {
-    if (g.runtime_id != id_ || g.root_promise == nullptr || g.leaf == nullptr) return;
+    if (g.runtime_id != id_ || g.root == nullptr || g.leaf == nullptr) return;
     g.guarded = true;
     g.cancel_requested.store(true, std::memory_order_relaxed);
     CaseBase* wait = g.wait;

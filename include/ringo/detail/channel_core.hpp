@@ -175,6 +175,7 @@ class ChannelCase : public CaseBase {
   ~ChannelCase() = default;
 
  private:
+  bool try_here(WaitNode*& partner) noexcept;
   WaitQueue& queue() noexcept { return send_ ? core_->senders_ : core_->receivers_; }
 
   CoreHandle core_;

@@ -90,41 +90,47 @@ inline constexpr int transfer_depth = 48;     // nested symmetric transfers befo
 /// Record of one goroutine. Lives in slabs that are recycled but never unmapped, so that stale
 /// claims, the dump and handles may always read it.
 struct alignas(64) Goroutine : InboxNode {
-  // Touched at every resumption.
+  // The first line: touched at every resumption.
   std::coroutine_handle<> leaf;  // the innermost frame: to resume, or the one that runs
   Worker* worker = nullptr;      // runs it, or ran it last
   std::atomic<std::uint64_t> claim{claim_claimed};
   CaseBase* wait = nullptr;  // its current single wait, for shutdown
-  std::int32_t budget = 0;
-  std::int16_t depth = 0;
-  bool guarded = false;      // waits must use the claim word: it can be cancelled
-  bool shielded = false;     // a cancellation is not delivered now; written by g alone
   std::uint32_t winner = 0;  // which operation ended the wait
   std::uint32_t runtime_id = 0;
-  // Second line: birth, end and looks from outside.
-  std::coroutine_handle<> root;
-  PromiseBase* root_promise = nullptr;
+  std::atomic<std::uint32_t> resumed_at{0};  // its last resumption, as coarse_moment()
+  std::int16_t budget = 0;
+  std::int8_t depth = 0;
+  bool guarded = false;  // waits must use the claim word: it can be cancelled
+  // Birth and end.
+  PromiseBase* root = nullptr;
   void* closure = nullptr;  // callable and arguments, beside the frame
   void (*destroy_closure)(void*) noexcept = nullptr;
   Worker* home = nullptr;  // pinned here (go_on), or null
   std::uint64_t id = 0;
+  std::uint64_t spawner = 0;  // id of the goroutine that started it; 0: none
   std::source_location spawn_site;
-  Goroutine* list_next = nullptr;      // pinned queue or free list
-  CaseBase* joiner = nullptr;          // guarded by join_lock
   std::atomic<std::uint32_t> join{0};  // the bits below
   SpinLock join_lock;
   std::atomic<RunState> state{RunState::free};
   std::atomic<WaitReason> reason{WaitReason::none};
   std::atomic<bool> cancel_requested{false};
-  std::atomic<bool> attached{false};  // in the list of its Context's CancelNode
-  bool is_main = false;
-  std::uint32_t spawner = 0;          // id of the goroutine that started it; 0: none, or too large
-  ContextNode* context = nullptr;     // a reference; null: the background
-  Goroutine* context_next = nullptr;  // both guarded by the CancelNode's lock
+  // The third line: more about its end, and what can end it before.
+  ContextNode* context = nullptr;      // a reference; null: the background
+  Goroutine* context_next = nullptr;   // both guarded by the CancelNode's lock
   Goroutine* context_prev = nullptr;
-  std::atomic<std::int64_t> resumed_at{0};  // the worker's coarse clock at the last resumption
-  ThrowTrace* thrown = nullptr;             // the frames its last exception went through
+  std::atomic<bool> attached{false};   // in the list of its Context's CancelNode
+  bool shielded = false;               // a cancellation is not delivered now; written by g alone
+  bool is_main = false;
+  CaseBase* joiner = nullptr;          // guarded by join_lock
+  ThrowTrace* thrown = nullptr;        // the frames its last exception went through
+  Goroutine* list_next = nullptr;      // pinned queue or free list
 };
+static_assert(sizeof(Goroutine) == 192);
+
+/// A moment of the clock in units of 2^20 ns, about a millisecond. Wraps after 52 days.
+constexpr std::uint32_t coarse_moment(std::int64_t ns) noexcept {
+  return static_cast<std::uint32_t>(ns >> 20);
+}
 
 /// Where a new goroutine belongs: to a worker for good, or (-1) to any; to a Context, or (null) to
 /// that of the goroutine that starts it.
