@@ -42,6 +42,12 @@ struct Options {
   /// SIGQUIT (Ctrl-\) writes a dump() to standard error and ends the process with status 2, unless
   /// the program has an action of its own for it.
   bool dump_on_sigquit = true;
+  /// A goroutine that holds its worker for longer than this without suspending is named in the log,
+  /// with its await chain and its native stack, at most once a second. It takes a thread, which
+  /// sleeps while the workers do, and a signal (SIGURG) to the worker in question. 0: off. Negative:
+  /// RINGO_WATCHDOG if set (milliseconds, 0: off), else 10 ms where there are several workers, and
+  /// off with one (a second thread makes reference counts dearer) and under sanitizers.
+  std::chrono::nanoseconds watchdog{-1};
 };
 
 namespace detail {

@@ -32,7 +32,7 @@ constexpr std::int64_t look_patience = 20'000'000;  // a worker that does not st
 #endif
 #endif
 #if defined(__SANITIZE_THREAD__) || defined(RINGO_TSAN)
-constexpr int threads_of_tools = 1;  // ThreadSanitizer's own
+constexpr int threads_of_tools = 2;  // ThreadSanitizer's own; after a fork there is a second one
 #else
 constexpr int threads_of_tools = 0;
 #endif

@@ -46,6 +46,7 @@ Runtime::Runtime(const Options& options, Environment* environment)
       id_(last_runtime_id.fetch_add(1, std::memory_order_relaxed) + 1),
       world_(*this, options_.workers),
       deadlock_watch_(*this),
+      watchdog_(*this, options_.watchdog.count()),
       kind_(options_.driver),
       driver_by_program_(options.driver != DriverKind::automatic),
       blocking_pool_(std::make_shared<BlockingPool>(blocking_threads())) {
@@ -85,9 +86,11 @@ void Runtime::run(Task<> main_task) {
     SpawnAccess::disown(main_task);
     main_->is_main = true;
     main_->join.store(join_dropped, std::memory_order_relaxed);
+    watchdog_.start();
     first.ready_at_tail(main_);  // from here on another worker may run it to its end
     first.loop();
   }
+  watchdog_.stop();
   end_worker(first);
   for (std::thread& thread : threads_) thread.join();
   release_resources();
@@ -300,6 +303,7 @@ bool Runtime::is_running(const Goroutine& g) const noexcept {
 
 std::vector<int> Runtime::threads() const {
   std::vector<int> all = blocking_pool_->threads();
+  all.push_back(watchdog_.thread());
   for (const auto& worker : workers_) all.push_back(worker->thread());
   return all;
 }

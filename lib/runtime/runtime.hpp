@@ -13,6 +13,7 @@
 
 #include "runtime/deadlock_watch.hpp"
 #include "runtime/environment.hpp"
+#include "runtime/watchdog.hpp"
 #include "runtime/worker.hpp"
 #include "runtime/world.hpp"
 
@@ -87,6 +88,7 @@ class Runtime {
   void cancel_everything() noexcept;
   World& world() noexcept { return world_; }
   const World& world() const noexcept { return world_; }
+  Watchdog& watchdog() noexcept { return watchdog_; }
   DeadlockWatch& deadlock_watch() noexcept { return deadlock_watch_; }
   /// While the world stands still: is g the goroutine that some worker runs?
   bool is_running(const Goroutine& g) const noexcept;
@@ -121,6 +123,7 @@ class Runtime {
   std::atomic<int> searching_{0};
   World world_;
   DeadlockWatch deadlock_watch_;
+  Watchdog watchdog_;
 
   // Meeting point of the workers, for starting and ending.
   std::mutex meeting_mutex_;

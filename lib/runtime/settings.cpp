@@ -48,6 +48,27 @@ unsigned number_from_environment(const char* name, unsigned most) {
   return value;
 }
 
+// Sanitizers slow programs down, and delay signals.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define RINGO_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(RINGO_SANITIZED)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
+std::chrono::nanoseconds watchdog_limit(unsigned workers) {
+  const char* text = std::getenv("RINGO_WATCHDOG");
+  if (text != nullptr && std::strcmp(text, "0") == 0) return std::chrono::nanoseconds(0);
+  if (unsigned ms = number_from_environment("RINGO_WATCHDOG", 1'000'000)) {
+    return std::chrono::milliseconds(ms);
+  }
+  return std::chrono::milliseconds(workers > 1 && !sanitized ? 10 : 0);
+}
+
 DriverKind driver_from_environment() {
   const char* text = std::getenv("RINGO_DRIVER");
   if (text == nullptr || *text == '\0') return DriverKind::automatic;
@@ -106,10 +127,12 @@ Options resolve_options(const Options& options, bool simulated) {
   if (options.drain.count() < 0) panic("Options::drain: a negative time");
   if (simulated) {
     resolved.workers = 1;
+    resolved.watchdog = std::chrono::nanoseconds(0);
     return resolved;
   }
   if (resolved.workers == 0) resolved.workers = number_from_environment("RINGO_WORKERS", workers_max);
   if (resolved.workers == 0) resolved.workers = usable_cores();
+  if (resolved.watchdog.count() < 0) resolved.watchdog = watchdog_limit(resolved.workers);
   if (resolved.driver == DriverKind::automatic) resolved.driver = driver_from_environment();
   return resolved;
 }

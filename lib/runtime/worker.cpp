@@ -298,6 +298,7 @@ void Worker::park() {
   }
   if (!alone_) runtime_.sleeping.fetch_sub(1, std::memory_order_seq_cst);
   asleep_.store(false, std::memory_order_seq_cst);
+  runtime_.watchdog().worker_is_awake();
   drain_inbox();
   if (timers.next_deadline() != INT64_MAX) timers.fire_due(now());
 }

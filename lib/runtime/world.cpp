@@ -11,6 +11,7 @@
 #include <climits>
 
 #include "runtime/runtime.hpp"
+#include "runtime/watchdog.hpp"
 #include "runtime/worker.hpp"
 
 namespace ringo::detail {
@@ -85,7 +86,9 @@ void World::stand(Worker& worker) noexcept {
 
 bool World::interrupted(Worker& worker) noexcept {
   Spot& spot = spots_[worker.index()];
-  if (!spot.hold.exchange(false, std::memory_order_seq_cst)) return false;
+  Sample* sample = spot.sample.exchange(nullptr, std::memory_order_acq_rel);
+  if (sample != nullptr) sample->take(worker);
+  if (!spot.hold.exchange(false, std::memory_order_seq_cst)) return sample != nullptr;
   // In the middle of stand(), it is put back as it was.
   const Place before = spot.place.load(std::memory_order_seq_cst);
   do {
@@ -133,6 +136,26 @@ bool World::wait_until_stopped(const Worker* self, std::int64_t patience) const 
   return true;
 }
 
+void World::interrupt(Spot& spot) noexcept {
+  if (const int thread = spot.thread.load()) {
+    ::syscall(SYS_tgkill, ::getpid(), thread, interrupt_signal);
+  }
+}
+
+bool World::ask(Worker& worker, Sample& sample, std::int64_t patience) noexcept {
+  Spot& spot = spots_[worker.index()];
+  spot.sample.store(&sample, std::memory_order_release);
+  interrupt(spot);
+  const std::int64_t begin = steady_now();
+  while (!sample.done.load(std::memory_order_acquire)) {
+    pause_for(50'000);
+    if (steady_now() - begin < patience) continue;
+    // Taken back, or in the handler's hands: then it is about to be done.
+    if (spot.sample.exchange(nullptr, std::memory_order_acq_rel) == &sample) return false;
+  }
+  return true;
+}
+
 World::Stopped World::stop(std::int64_t patience, bool by_force) noexcept {
   Worker* self = Worker::current();
   if (self != nullptr && &self->runtime() != &runtime_) self = nullptr;
@@ -148,9 +171,7 @@ World::Stopped World::stop(std::int64_t patience, bool by_force) noexcept {
     if (&runtime_.worker(i) == self) continue;
     if (spot.place.load(std::memory_order_seq_cst) != Place::away) continue;
     spot.hold.store(true, std::memory_order_seq_cst);
-    if (const int thread = spot.thread.load()) {
-      ::syscall(SYS_tgkill, ::getpid(), thread, interrupt_signal);
-    }
+    interrupt(spot);
   }
   return wait_until_stopped(self, patience) ? Stopped::all : Stopped::some;
 }

@@ -25,6 +25,7 @@ namespace ringo::detail {
 
 class Runtime;
 class Worker;
+struct Sample;
 
 class World {
  public:
@@ -49,6 +50,10 @@ class World {
   Stopped stop(std::int64_t patience, bool by_force) noexcept;
   void release() noexcept;
 
+  /// Has the worker's thread fill in the sample, in a signal handler. False if it has not done so
+  /// within `patience` nanoseconds, and will not.
+  bool ask(Worker& worker, Sample& sample, std::int64_t patience) noexcept;
+
   /// In the handler of the interrupt signal, on the worker's thread. False: it was not for us.
   bool interrupted(Worker& worker) noexcept;
 
@@ -57,9 +62,11 @@ class World {
   struct Spot {
     std::atomic<Place> place{Place::away};
     std::atomic<bool> hold{false};
+    std::atomic<Sample*> sample{nullptr};
     std::atomic<int> thread{0};  // its id, while it may be sent a signal
   };
 
+  void interrupt(Spot& spot) noexcept;
   bool take_role(Worker* self, std::int64_t patience) noexcept;
   bool all_stopped(const Worker* self) const noexcept;
   bool wait_until_stopped(const Worker* self, std::int64_t patience) const noexcept;

@@ -1,0 +1,122 @@
+// The watchdog names the goroutine that holds a worker.
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include <ringo/channel.hpp>
+#include <ringo/time.hpp>
+
+#include "base/log.hpp"
+#include "matrix.hpp"
+#include "runtime/report_text.hpp"
+
+using namespace ringo;
+using namespace ringo::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::mutex heard_mutex;
+std::string heard;
+
+void listen(ringo::detail::LogLevel level, std::string_view text) {
+  if (level != ringo::detail::LogLevel::warning) return;
+  std::lock_guard guard(heard_mutex);
+  heard.append(text).append("\n");
+}
+
+std::string take_heard() {
+  std::lock_guard guard(heard_mutex);
+  return std::exchange(heard, {});
+}
+
+/// Runs body with the watchdog on and gives what was logged.
+template <class F>
+std::string watched(const Setting& setting, std::chrono::nanoseconds limit, F&& body) {
+  Options options;
+  options.watchdog = limit;
+  take_heard();
+  auto before = ringo::detail::set_log_hook(&listen);
+  run_setting(setting, body, options);
+  ringo::detail::set_log_hook(before);
+  return take_heard();
+}
+
+constexpr int hog_line = __LINE__ + 2;
+Task<> hogs(std::chrono::milliseconds time, bool in_a_call) {
+  co_await yield();
+  const auto end = std::chrono::steady_clock::now() + time;
+  if (in_a_call) std::this_thread::sleep_for(time);
+  while (std::chrono::steady_clock::now() < end) {
+  }
+}
+
+constexpr int outer_line = __LINE__ + 2;
+Task<> hogs_inside(std::chrono::milliseconds time, bool in_a_call) {
+  co_await hogs(time, in_a_call);
+}
+
+}  // namespace
+
+TEST_CASE("the watchdog names who computes for too long, and who blocks in a system call") {
+  for (bool in_a_call : {false, true}) {
+    for_each_setting([&](const Setting& setting) {
+      constexpr int spawn_line = __LINE__ + 2;
+      const std::string text = watched(setting, 10ms, [&]() -> Task<> {
+        auto hog = go(hogs_inside, 150ms, in_a_call);
+        co_await hog;
+      });
+      expect_in_order(text, {"goroutine ", " has held worker ", " ms without suspending (started at ",
+                             "watchdog_test.cpp:" + std::to_string(spawn_line) + ")\n", " [running]:\n",
+                             "hogs(...)\n", at_line("watchdog_test.cpp", hog_line),
+                             "hogs_inside(...)\n", at_line("watchdog_test.cpp", outer_line),
+                             "created by ", "native stack:\n\t"});
+      CHECK_EQ(count_of("has held worker", text), 1);
+    });
+  }
+}
+
+TEST_CASE("the watchdog is silent about goroutines that suspend, and about workers that sleep") {
+  for_each_setting([](const Setting& setting) {
+    const std::string text = watched(setting, 2s, []() -> Task<> {
+      Channel<int> ch(1);
+      const auto end = std::chrono::steady_clock::now() + 50ms;
+      while (std::chrono::steady_clock::now() < end) {
+        co_await ch.send(1);
+        co_await ch.recv();
+      }
+      co_await sleep_for(50ms);
+    });
+    CHECK_EQ(text, "");
+  });
+}
+
+TEST_CASE("the watchdog wakes up when the workers do") {
+  for_each_setting([](const Setting& setting) {
+    const std::string text = watched(setting, 10ms, []() -> Task<> {
+      co_await sleep_for(60ms);  // all asleep, and it, too
+      auto hog = go(hogs, 150ms, false);
+      co_await hog;
+    });
+    CHECK_EQ(count_of("has held worker", text), 1);
+  });
+}
+
+TEST_CASE("the watchdog is off where it is switched off") {
+  for_each_setting([](const Setting& setting) {
+    CHECK_EQ(watched(setting, 0ms, [] { return hogs(60ms, false); }), "");
+    ::setenv("RINGO_WATCHDOG", "0", 1);
+    CHECK_EQ(watched(setting, -1ns, [] { return hogs(60ms, false); }), "");
+    ::setenv("RINGO_WATCHDOG", "12", 1);
+    CHECK_EQ(count_of("has held", watched(setting, -1ns, [] { return hogs(150ms, false); })), 1);
+    ::unsetenv("RINGO_WATCHDOG");
+  });
+  expect_exit(2, "RINGO_WATCHDOG=soon", [] {
+    ::setenv("RINGO_WATCHDOG", "soon", 1);
+    run([] {});
+  });
+}
