@@ -308,8 +308,9 @@ std::vector<int> Runtime::threads() const {
   return all;
 }
 
+/// Without the lock, under which resources may take none: only workers change the list, and they
+/// stand still.
 bool Runtime::any_resource_alive() noexcept {
-  std::lock_guard guard(resources_mutex_);
   for (Resource* one = resources_; one != nullptr; one = one->next_) {
     if (one->is_alive()) return true;
   }

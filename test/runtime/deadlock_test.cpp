@@ -455,7 +455,7 @@ TEST_CASE("KeepAlive outlives its runtime, and needs one") {
     });
     left.reset();
   });
-  CHECK_THROWS_AS(KeepAlive(), Panic);
+  CHECK_THROWS_AS(KeepAlive unnamed, Panic);
 }
 
 TEST_CASE("a plain thread inside a _blocking call is life") {

@@ -40,6 +40,7 @@ RINGO_TEST("DL-10: what is left is named with what it waits for; what was there 
   go(stays, Channel<int>());
   auto ended = go([]() -> Task<> { co_return; });
   co_await ended;
+  co_await eventually([&] { return count_of("[chan receive]", check.leaks_now()) == 1; });
   const std::string left = co_await check.leaks(5ms);
   expect_in_order(left, {"goroutine ", " [chan receive]:\n", "stays(...)\n",
                          at_line("leak_check_test.cpp", leak_line), "created by ",
