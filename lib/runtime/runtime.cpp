@@ -79,7 +79,6 @@ void Runtime::run(Task<> main_task) {
     main_ = first.make_goroutine(root.promise(), nullptr, nullptr, -1,
                                  std::source_location::current());
     SpawnAccess::disown(main_task);
-    main_->is_main = true;
     main_->join.store(join_dropped, std::memory_order_relaxed);
     first.ready_at_tail(main_);  // from here on another worker may run it to its end
     first.loop();

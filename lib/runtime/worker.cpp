@@ -26,21 +26,21 @@ Worker::Worker(Runtime& runtime, unsigned index)
       index_(index),
       alone_(runtime.options().workers == 1),
       environment_(runtime.environment()),
+      next_id_(1 + index),
       random_(0),
       queue_(!alone_) {}
 
 Worker* Worker::current() noexcept { return this_thread_worker; }
 
-void Worker::enter_thread() noexcept { this_thread_worker = this; }
+void Worker::enter_thread() noexcept {
+  this_thread_worker = this;
+  id_step_ = runtime_.worker_count();
+}
 void Worker::leave_thread() noexcept { this_thread_worker = nullptr; }
 
 std::int64_t Worker::now() {
   coarse_now_ = environment_ != nullptr ? environment_->now() : steady_now();
   return coarse_now_;
-}
-
-std::uint64_t Worker::next_id() noexcept {
-  return 1 + index_ + runtime_.worker_count() * ids_++;
 }
 
 // --- ready goroutines ---------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include <ringo/detail/goroutine.hpp>
 
@@ -78,7 +79,7 @@ class alignas(64) Worker {
                             void (*destroy_closure)(void*) noexcept, Placement placement,
                             std::source_location site);
   /// Takes a free goroutine number.
-  std::uint64_t next_id() noexcept;
+  std::uint64_t next_id() noexcept { return std::exchange(next_id_, next_id_ + id_step_); }
   void set_bounced(std::coroutine_handle<> next) noexcept { bounced_ = next; }
   void set_finished(Goroutine* g) noexcept { finished_ = g; }
   /// Attaches and detaches the thread.
@@ -133,7 +134,8 @@ class alignas(64) Worker {
   Goroutine* pinned_head_ = nullptr;
   Goroutine* pinned_tail_ = nullptr;
   bool pinned_turn_ = false;
-  std::uint64_t ids_ = 0;
+  std::uint64_t next_id_;
+  std::uint64_t id_step_ = 1;  // the number of workers
   Random random_;
   RecordCache records_;
   std::unique_ptr<Driver> driver_;
