@@ -80,11 +80,15 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
   const Error& cause() const noexcept { return cause_; }
   const Error& late_cause() const noexcept { return late_cause_; }
 
+  /// What is left to release when no lock is held any more, neither of this tree nor the one that
+  /// plain threads exclude each other with: it may run destructors of users.
+  class Remains;
+
   /// Hangs a new node into the tree, or ends it if its parent is done or its deadline over.
-  void adopt() noexcept;
+  void adopt(Remains& remains) noexcept;
 
   /// Cancels this node and all below. Nothing happens if it is done.
-  void cancel(const Error& error, const Error& cause) noexcept;
+  void cancel(const Error& error, const Error& cause, Remains& remains) noexcept;
 
   /// Takes a goroutine that is starting, or is not waiting, into the list; it may find itself
   /// cancelled at once.
@@ -115,7 +119,7 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
   SpinLock owner_lock;
   /// The tree changes hands, and nobody else touches it: what waited was abandoned with its
   /// runtime; deadlines are armed if this is a worker.
-  void take_over() noexcept;
+  void take_over(Remains& remains) noexcept;
 
  private:
   struct Ending;
@@ -125,7 +129,6 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
   void end_locked(const Error& error, const Error& cause, Ending& ending) noexcept;
   void unlink_child(CancelNode& child) noexcept;
   void leave_parent() noexcept;
-  void drop_functions() noexcept;
   void arm() noexcept;
   static bool claim_timer(TimerNode*) noexcept { return true; }
   static void deadline_passed(TimerNode* node) noexcept;
@@ -155,6 +158,20 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
   Error error_;
   Error cause_;
   const Error late_cause_;
+};
+
+class CancelNode::Remains {
+ public:
+  Remains() = default;
+  Remains(const Remains&) = delete;
+  Remains& operator=(const Remains&) = delete;
+  ~Remains();
+
+ private:
+  friend CancelNode;
+  friend Ending;
+  CancelFunction* functions_ = nullptr;
+  CancelNode* disarmed_ = nullptr;  // each with the reference its timer had
 };
 
 /// Gives a goroutine a Context (null: the background): the reference passes to the record. When it

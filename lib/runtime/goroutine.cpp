@@ -82,6 +82,7 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   g->joiner = nullptr;
   g->join.store(0, std::memory_order_relaxed);
   g->shielded = false;
+  g->drain_exempt = false;
   g->is_main = false;
   ContextNode* context = placement.context;
   if (context == nullptr && running_ != nullptr) context = running_->context;

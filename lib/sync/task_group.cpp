@@ -48,7 +48,10 @@ void GroupState::fail(std::exception_ptr error) noexcept {
 
 void GroupState::child_failed() noexcept {
   std::exception_ptr error = std::current_exception();
-  if (ended_quietly(error)) return;
+  if (ended_quietly(error)) {
+    cut_short_.store(true, std::memory_order_relaxed);
+    return;
+  }
   fail(error);
   exception_is_seen(current_goroutine());
 }
@@ -68,7 +71,11 @@ Task<> GroupState::join() {
   }
   cancel_();
   if (first_ != nullptr) std::rethrow_exception(first_);
-  if (leaving_ == nullptr) co_return;
+  if (leaving_ == nullptr) {
+    // The body had ended well when a cancellation from outside cut the work of its children short.
+    if (cut_short_.load(std::memory_order_relaxed) && this_context().err()) throw Canceled{};
+    co_return;
+  }
   try {
     std::rethrow_exception(leaving_);
   } catch (const Canceled&) {

@@ -97,6 +97,7 @@ struct alignas(64) Goroutine : InboxNode {
   std::int16_t depth = 0;
   bool guarded = false;      // waits must use the claim word: it can be cancelled
   bool shielded = false;     // a cancellation is not delivered now; written by g alone
+  bool drain_exempt = false;  // inside shield(): the end of the runtime does not cancel it
   std::uint32_t winner = 0;  // which operation ended the wait
   std::uint32_t runtime_id = 0;
   // Second line: birth, end and looks from outside.
