@@ -27,6 +27,7 @@ class ReadinessCase final : public CaseBase {
   void withdraw() noexcept override;
   bool looks_ready() override;
   WaitReason reason() const noexcept { return WaitReason::io_wait; }
+  bool ends_from_outside() const noexcept override { return true; }
   Result<void> result() const noexcept;
   Result<void> canceled_result() const noexcept;
 

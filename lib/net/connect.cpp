@@ -32,6 +32,7 @@ class ConnectDone {
     }
     void withdraw() noexcept override { socket_.withdraw_connect(node); }
     WaitReason reason() const noexcept { return WaitReason::io_wait; }
+    bool ends_from_outside() const noexcept override { return true; }
     int result() noexcept {
       socket_.connect_done(status_);
       return status_;

@@ -23,6 +23,7 @@ class WriteDone {
     }
     void withdraw() noexcept override { socket_.withdraw_writer(request_, node); }
     WaitReason reason() const noexcept { return WaitReason::io_wait; }
+    bool ends_from_outside() const noexcept override { return true; }
     bool result() const noexcept { return true; }
     bool canceled_result() const noexcept { return false; }
 

@@ -231,7 +231,7 @@ class BlockingCallEnd {
     bool await_suspend(std::coroutine_handle<P> frame) noexcept {
       Goroutine* g = node_.g;
       g->leaf = frame;
-      g->reason.store(WaitReason::blocking_call, std::memory_order_relaxed);
+      g->reason.store(WaitReason::blocking_call_end, std::memory_order_relaxed);
       g->wait = nullptr;
       SpinGuard guard(call_.lock_);
       if (call_.done_) return false;
@@ -239,7 +239,9 @@ class BlockingCallEnd {
       node_.linked.store(true, std::memory_order_relaxed);
       return true;
     }
-    void await_resume() const noexcept {}
+    void await_resume() const noexcept {
+      node_.g->reason.store(WaitReason::none, std::memory_order_relaxed);
+    }
 
    private:
     BlockingCall& call_;

@@ -10,6 +10,7 @@
 #include <ringo/panic.hpp>
 
 #include "runtime/cancel_node.hpp"
+#include "runtime/chain.hpp"
 #include "runtime/external.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime.hpp"
@@ -88,6 +89,8 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   if (context == nullptr && running_ != nullptr) context = running_->context;
   if (context != nullptr) context->retain();
   enter_context(g, context);
+  g->resumed_at.store(coarse_now_, std::memory_order_relaxed);
+  g->spawner = running_ != nullptr ? running_->id : 0;
   g->state.store(RunState::runnable, std::memory_order_release);
   root.g = g;
   WorkerCounters::add(counters.started);
@@ -142,6 +145,7 @@ void dispose(Goroutine* g, RecordCache* records) noexcept {
   if (g->destroy_closure != nullptr) g->destroy_closure(g->closure);
   g->closure = nullptr;
   g->destroy_closure = nullptr;
+  if (g->thrown != nullptr) delete std::exchange(g->thrown, nullptr);
   g->state.store(RunState::free, std::memory_order_release);
   if (records != nullptr) {
     records->give(g);
@@ -332,7 +336,8 @@ const char* to_string(WaitReason reason) noexcept {
     case WaitReason::context_done: return "context done";
     case WaitReason::join: return "join";
     case WaitReason::io_wait: return "IO wait";
-    case WaitReason::blocking_call: return "blocking call";
+    case WaitReason::blocking_call:
+    case WaitReason::blocking_call_end: return "blocking call";
   }
   return "unknown";
 }

@@ -12,6 +12,8 @@
 #include <ringo/detail/promise.hpp>
 #include <ringo/panic.hpp>
 
+#include "runtime/chain.hpp"
+
 namespace ringo::detail {
 
 namespace {
@@ -32,7 +34,9 @@ std::string text_of(const std::exception& error) {
   if (panic != nullptr) {
     text += " [";
     text += panic->where().file_name();
-    text += ":" + std::to_string(panic->where().line()) + "]";
+    text += ':';
+    text += std::to_string(panic->where().line());
+    text += ']';
   }
   return text;
 }
@@ -52,41 +56,13 @@ void append_chain(const std::exception_ptr& error, std::string& out) {
   }
 }
 
-void append_place(std::string& out, const std::source_location& where) {
-  out += "\t";
-  out += where.file_name();
-  out += ':';
-  out += std::to_string(where.line());
-  out += '\n';
-}
+}  // namespace
 
-void append_goroutine(std::string& out, const Goroutine* g) {
-  out += "\ngoroutine " + std::to_string(g->id) + " [running]:\n";
-  if (g->root_promise != nullptr && g->root_promise->site.line() != 0) {
-    const std::source_location& site = g->root_promise->site;
-    out += site.function_name();
-    out += "\n";
-    append_place(out, site);
-  }
-  if (g->is_main) return;
-  out += "created by ";
-  out += g->spawn_site.function_name();
-  out += "\n";
-  append_place(out, g->spawn_site);
-}
-
-[[noreturn]] void last_words(const std::string& text) noexcept {
+void last_words(const std::string& text) noexcept {
   std::fflush(stdout);
-  std::size_t written = 0;
-  while (written < text.size()) {
-    ssize_t n = ::write(STDERR_FILENO, text.data() + written, text.size() - written);
-    if (n <= 0) break;
-    written += static_cast<std::size_t>(n);
-  }
+  DescriptorSink(STDERR_FILENO) << text;
   ::_exit(2);
 }
-
-}  // namespace
 
 std::string describe(const std::exception_ptr& error) {
   std::string out;
@@ -108,9 +84,10 @@ bool ended_quietly(const std::exception_ptr& error) noexcept {
 
 void report_unseen(Goroutine* g) noexcept {
   if (ended_quietly(g->root_promise->error)) return;
-  std::string out = "panic: " + describe(g->root_promise->error) + "\n";
-  append_goroutine(out, g);
-  last_words(out);
+  StringSink out;
+  out << "panic: " << describe(g->root_promise->error) << "\n\n";
+  write_thrown(out, *g);
+  last_words(out.text);
 }
 
 void report_uncaught(Goroutine* g) noexcept {
@@ -121,11 +98,13 @@ void report_uncaught(Goroutine* g) noexcept {
 }
 
 void fatal(const char* what) noexcept {
-  std::string out = "fatal error: ";
-  out += what;
-  out += "\n";
-  if (const Goroutine* g = current_goroutine()) append_goroutine(out, g);
-  last_words(out);
+  StringSink out;
+  out << "fatal error: " << what << "\n";
+  if (const Goroutine* g = current_goroutine()) {
+    out << "\n";
+    write_goroutine(out, *g, Activity::running, 0);
+  }
+  last_words(out.text);
 }
 
 }  // namespace ringo::detail

@@ -8,6 +8,10 @@
 
 namespace ringo::detail {
 
+/// Writes the text to standard error (standard output is flushed before) and ends the process with
+/// status 2.
+[[noreturn]] void last_words(const std::string& text) noexcept;
+
 /// "what()" of an exception, or its type if it has none; nested exceptions (std::nested_exception)
 /// follow, oldest first, as in Go's chain of panics.
 std::string describe(const std::exception_ptr& error);

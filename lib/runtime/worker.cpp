@@ -123,6 +123,7 @@ Goroutine* Worker::take() noexcept {
 void Worker::resume(Goroutine* g) {
   g->worker = this;
   g->budget = operation_budget;
+  g->resumed_at.store(coarse_now_, std::memory_order_relaxed);
   running_ = g;
   std::coroutine_handle<> next = g->leaf;
   for (;;) {

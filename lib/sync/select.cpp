@@ -259,6 +259,13 @@ void SelectBase::withdraw() noexcept {
   }
 }
 
+bool SelectBase::ends_from_outside() const noexcept {
+  for (std::uint32_t i = 0; i < count_; ++i) {
+    if (cases_[i] != nullptr && cases_[i]->ends_from_outside()) return true;
+  }
+  return false;
+}
+
 // --- select_dyn ---------------------------------------------------------------------------------
 
 SelectList::SelectList(std::size_t count) {

@@ -36,6 +36,7 @@ class Runtime;
 class CaseBase;
 class ContextNode;
 struct PromiseBase;
+struct ThrowTrace;
 
 /// What a goroutine waits for, in Go's words where Go has one (runtime/runtime2.go).
 enum class WaitReason : std::uint8_t {
@@ -58,6 +59,7 @@ enum class WaitReason : std::uint8_t {
   join,
   io_wait,
   blocking_call,
+  blocking_call_end,  // deaf to cancellation: Goroutine::wait is null
 };
 
 /// "chan receive", "select (no cases)", ...
@@ -89,7 +91,7 @@ inline constexpr int transfer_depth = 48;     // nested symmetric transfers befo
 /// claims, the dump and handles may always read it.
 struct alignas(64) Goroutine : InboxNode {
   // Touched at every resumption.
-  std::coroutine_handle<> leaf;  // the frame to resume
+  std::coroutine_handle<> leaf;  // the innermost frame: to resume, or the one that runs
   Worker* worker = nullptr;      // runs it, or ran it last
   std::atomic<std::uint64_t> claim{claim_claimed};
   CaseBase* wait = nullptr;  // its current single wait, for shutdown
@@ -120,6 +122,9 @@ struct alignas(64) Goroutine : InboxNode {
   ContextNode* context = nullptr;     // a reference; null: the background
   Goroutine* context_next = nullptr;  // both guarded by the CancelNode's lock
   Goroutine* context_prev = nullptr;
+  std::atomic<std::int64_t> resumed_at{0};  // the worker's coarse clock at the last resumption
+  std::uint64_t spawner = 0;                // id of the goroutine that started it; 0: none
+  ThrowTrace* thrown = nullptr;             // the frames its last exception went through
 };
 
 /// Where a new goroutine belongs: to a worker for good, or (-1) to any; to a Context, or (null) to
@@ -190,6 +195,9 @@ std::coroutine_handle<> bounce(Goroutine* g, std::coroutine_handle<> next) noexc
 /// The root frame of g reached its end; the worker's loop takes it from there.
 void finish_root(Goroutine* g) noexcept;
 
+/// An exception leaves the frame: notes the way it takes, for a report.
+void note_thrown(PromiseBase& frame) noexcept;
+
 /// Suspension checks of a guarded goroutine, see wait.hpp.
 bool cancellation_pending(Goroutine* g) noexcept;
 
@@ -201,6 +209,7 @@ void finish_cancel(Goroutine* g) noexcept;
 /// Moves from the running frame to another frame of the same goroutine. Symmetric transfer is no
 /// tail call at -O0 and under sanitizers, so the transfers are counted.
 inline std::coroutine_handle<> transfer(Goroutine* g, std::coroutine_handle<> next) noexcept {
+  g->leaf = next;
   if (--g->depth <= 0) [[unlikely]]
     return bounce(g, next);
   return next;

@@ -38,7 +38,7 @@ struct SpawnAccess;
 struct PromiseBase {
   Goroutine* g = nullptr;
   PromiseBase* parent = nullptr;  // awaits us; null at the root
-  std::source_location site;      // where this frame awaits, or awaited last
+  std::source_location site;      // where this frame awaits, or awaited last, or begins
   std::exception_ptr error;
 
   PromiseBase() = default;
@@ -48,7 +48,11 @@ struct PromiseBase {
   static void* operator new(std::size_t size) { return frame_allocate(size); }
   static void operator delete(void* frame, std::size_t size) noexcept { frame_free(frame, size); }
 
-  std::suspend_always initial_suspend() const noexcept { return {}; }
+  std::suspend_always initial_suspend(
+      std::source_location where = std::source_location::current()) noexcept {
+    site = where;
+    return {};
+  }
 
   struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
@@ -65,7 +69,10 @@ struct PromiseBase {
   };
   FinalAwaiter final_suspend() const noexcept { return {}; }
 
-  void unhandled_exception() noexcept { error = std::current_exception(); }
+  void unhandled_exception() noexcept {
+    error = std::current_exception();
+    note_thrown(*this);
+  }
 
   std::coroutine_handle<> handle() noexcept {
     return std::coroutine_handle<PromiseBase>::from_promise(*this);

@@ -49,6 +49,7 @@ class SelectBase : public CaseBase {
   bool try_take() final { return false; }
   Enlist enlist() final { return Enlist::waiting; }
   bool looks_ready() final { return false; }
+  bool ends_from_outside() const noexcept final;
 
   static constexpr std::uint32_t undecided = 0xfffffffeu;
 

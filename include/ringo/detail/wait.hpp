@@ -156,7 +156,10 @@ class CaseBase {
   /// Could try_take() succeed? Without side effects; used where a case of higher rank decides.
   virtual bool looks_ready() = 0;
 
- 
+  /// Can something other than a goroutine end this wait: time, or the kernel? Asked while nothing
+  /// runs, to tell a program that waits from one that hangs.
+  virtual bool ends_from_outside() const noexcept { return false; }
+
  protected:
   ~CaseBase() = default;
 

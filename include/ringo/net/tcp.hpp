@@ -72,6 +72,7 @@ class ReadCaseBase : public CaseBase {
   void withdraw() noexcept final;
   bool looks_ready() final;
   WaitReason reason() const noexcept { return WaitReason::io_wait; }
+  bool ends_from_outside() const noexcept override { return true; }
 
  protected:
   ReadCaseBase(StreamRef socket, std::byte* data, std::size_t size, bool lease) noexcept;
@@ -118,6 +119,7 @@ class AcceptCase final : public CaseBase {
   void withdraw() noexcept override;
   bool looks_ready() override;
   WaitReason reason() const noexcept { return WaitReason::io_wait; }
+  bool ends_from_outside() const noexcept override { return true; }
   Result<net::TcpStream> result() noexcept;
   Result<net::TcpStream> canceled_result() const noexcept;
 

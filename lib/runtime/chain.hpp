@@ -1,0 +1,56 @@
+// What a goroutine is doing, told in Go's manner: its state, its chain of awaiting frames by file
+// and line, innermost first, and where it was started.
+//
+// Frames may be read only while the goroutine cannot run: by its own thread (in a signal handler
+// too, since `leaf` is changed before a frame begins and before one is gone), or while all workers
+// stand still, or when none is left.
+#pragma once
+
+#include <cstdint>
+#include <source_location>
+#include <string_view>
+
+#include <ringo/detail/goroutine.hpp>
+
+#include "runtime/text_sink.hpp"
+
+namespace ringo::detail {
+
+/// The way of an exception through the frames of its goroutine, innermost first. Kept in the record
+/// since the frames are gone when it is reported.
+struct ThrowTrace {
+  static constexpr unsigned most = 40;  // frames; the others are only counted
+
+  const void* object = nullptr;  // the exception, for comparison only
+  const PromiseBase* next = nullptr;  // the frame it will reach next; null: it has left the root
+  unsigned count = 0;
+  std::source_location sites[most];
+};
+
+/// What a goroutine does while nothing runs.
+enum class Activity : std::uint8_t { running, runnable, waiting };
+
+/// `g` is not running. Only while no worker runs.
+Activity activity_of(const Goroutine& g) noexcept;
+
+/// A live goroutine of that runtime (0: of any)? Free records and ended goroutines are not.
+bool is_live(const Goroutine& g, std::uint32_t runtime_id) noexcept;
+
+/// The name of a function as people write it: without result, parameters, and what the compiler
+/// adds for coroutines.
+std::string_view plain_name(std::string_view function) noexcept;
+
+/// "goroutine 7 [chan receive, 3 minutes]:", then the frames. `now` as Goroutine::resumed_at;
+/// waits of less than a second are given without their length.
+void write_goroutine(TextSink& out, const Goroutine& g, Activity activity, std::int64_t now) noexcept;
+
+/// "goroutine 7 [running]:", then the way of the exception that ended it.
+void write_thrown(TextSink& out, const Goroutine& g) noexcept;
+
+/// Its frames alone, and "created by".
+void write_frames(TextSink& out, const Goroutine& g) noexcept;
+
+/// "chan receive", or "running" and the like.
+std::string_view state_name(const Goroutine& g, Activity activity) noexcept;
+
+}  // namespace ringo::detail
