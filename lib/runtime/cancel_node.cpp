@@ -70,8 +70,8 @@ CancelNode::Remains::~Remains() {
   while (functions_ != nullptr) {
     std::exchange(functions_, functions_->next)->release();
   }
-  while (disarmed_ != nullptr) {
-    ContextNode::release(std::exchange(disarmed_, disarmed_->release_next_));
+  while (let_go_ != nullptr) {
+    ContextNode::release(std::exchange(let_go_, let_go_->release_next_));
   }
 }
 
@@ -109,9 +109,7 @@ void CancelNode::arm() noexcept {
   Worker* worker = Worker::current();
   if (worker == nullptr || armed_ || done()) return;
   armed_ = true;
-  retain();
-  runtime_ = &worker->runtime();
-  runtime_->add_resource(*this);
+  keep();
   queue_ = &worker->timers;
   when = deadline_;
   claim = &CancelNode::claim_timer;
@@ -121,20 +119,56 @@ void CancelNode::arm() noexcept {
 
 void CancelNode::deadline_passed(TimerNode* timer) noexcept {
   auto* self = static_cast<CancelNode*>(timer);
+  Remains remains;
+  bool let_go = false;
   {
     SpinGuard guard(self->lock_);
     self->armed_ = false;
-    self->runtime_->remove_resource(*self);
+    let_go = self->keep_no_more();
   }
   const Error late(Errc::deadline_exceeded);
-  Remains remains;
   self->cancel(late, self->late_cause_ ? self->late_cause_ : late, remains);
-  ContextNode::release(self);
+  if (let_go) ContextNode::release(self);
 }
 
+/// Under lock_, on a worker.
+void CancelNode::keep() noexcept {
+  if (kept_) return;
+  kept_ = true;
+  retain();
+  runtime_ = current_runtime();
+  runtime_->add_resource(*this);
+}
+
+/// Under lock_, on a worker. True: nothing keeps it any more, and its reference is to be released.
+bool CancelNode::keep_no_more() noexcept {
+  if (!kept_ || armed_ || functions_ != nullptr) return false;
+  kept_ = false;
+  runtime_->remove_resource(*this);
+  return true;
+}
+
+/// The workers are gone. Plain threads may be at work on the tree, which exclude each other and us.
 void CancelNode::runtime_ended() noexcept {
-  armed_ = false;
+  Remains remains;
+  auto end = [&] {
+    if (armed_) queue_->remove(*this);  // the next runtime arms it again
+    armed_ = false;
+    kept_ = false;
+    drop_functions(remains);
+  };
+  call_on_runtime(
+      0, [](void* f) { (*static_cast<decltype(end)*>(f))(); }, &end);
   ContextNode::release(this);
+}
+
+/// Functions that no runtime is left for: they will not be started.
+void CancelNode::drop_functions(Remains& remains) noexcept {
+  while (CancelFunction* function = functions_) {
+    functions_ = function->next;
+    function->pending = false;
+    function->next = std::exchange(remains.functions_, function);
+  }
 }
 
 void CancelNode::leave_parent() noexcept {
@@ -157,11 +191,7 @@ void CancelNode::take_over(Remains& remains) noexcept {
   for (;;) {
     node->waiters_.forget();
     node->goroutines_ = nullptr;
-    while (CancelFunction* function = node->functions_) {
-      node->functions_ = function->next;
-      function->pending = false;
-      function->next = std::exchange(remains.functions_, function);
-    }
+    node->drop_functions(remains);
     if (node->own_deadline_) node->arm();
     if (node->children_ != nullptr) {
       node = node->children_;
@@ -200,11 +230,9 @@ void CancelNode::end_locked(const Error& error, const Error& cause, Ending& endi
   }
   // A plain thread comes here when the runtime has ended: then its timers never fire, and
   // runtime_ended() is about to be called or was.
-  if (on_worker_thread() && armed_ && queue_->remove(*this)) {
-    armed_ = false;
-    runtime_->remove_resource(*this);
-    release_next_ = std::exchange(ending.remains.disarmed_, this);
-  }
+  if (!on_worker_thread()) return;
+  if (armed_ && queue_->remove(*this)) armed_ = false;
+  if (keep_no_more()) release_next_ = std::exchange(ending.remains.let_go_, this);
 }
 
 void CancelNode::cancel(const Error& error, const Error& cause, Remains& remains) noexcept {
@@ -247,18 +275,22 @@ bool CancelNode::add(CancelFunction& function) noexcept {
   function.next = functions_;
   if (functions_ != nullptr) functions_->prev = &function;
   functions_ = &function;
+  keep();
   return true;
 }
 
 bool CancelNode::remove(CancelFunction& function) noexcept {
+  bool let_go = false;
   {
     SpinGuard guard(lock_);
     if (!function.pending) return false;
     function.pending = false;
     (function.prev != nullptr ? function.prev->next : functions_) = function.next;
     if (function.next != nullptr) function.next->prev = function.prev;
+    let_go = keep_no_more();
   }
   function.release();
+  if (let_go) ContextNode::release(this);
   return true;
 }
 

@@ -9,7 +9,8 @@
 //
 // A node's memory: a child is in its parent's list without a reference. Its destructor takes the
 // parent's lock (the parent lives, its child holds a reference), so whoever holds that lock may
-// touch what the list names. A node with an armed timer holds itself.
+// touch what the list names. A node with an armed timer or a pending function holds itself, until
+// the end of the runtime at most.
 //
 // A goroutine whose Context can be cancelled is in the list of its innermost CancelNode from birth
 // to end, and `attached` says so. A canceller flags it, ends its wait if that is open, and lets go
@@ -129,7 +130,10 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
   void end_locked(const Error& error, const Error& cause, Ending& ending) noexcept;
   void unlink_child(CancelNode& child) noexcept;
   void leave_parent() noexcept;
+  void drop_functions(Remains& remains) noexcept;
   void arm() noexcept;
+  void keep() noexcept;
+  bool keep_no_more() noexcept;
   static bool claim_timer(TimerNode*) noexcept { return true; }
   static void deadline_passed(TimerNode* node) noexcept;
   void runtime_ended() noexcept override;
@@ -146,14 +150,15 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
 
   // Under our own.
   SpinLock lock_;
-  bool armed_ = false;  // in queue_, or about to fire: holds a reference of this node
+  bool armed_ = false;  // in queue_, or about to fire
+  bool kept_ = false;   // armed_, or functions_: a resource of runtime_, which holds a reference
   std::atomic<bool> done_{false};
   CancelNode* children_ = nullptr;
   Goroutine* goroutines_ = nullptr;
   CancelFunction* functions_ = nullptr;
   WaitQueue waiters_;
   WorkerTimers* queue_ = nullptr;
-  Runtime* runtime_ = nullptr;  // of queue_
+  Runtime* runtime_ = nullptr;
   CancelNode* release_next_ = nullptr;
   Error error_;
   Error cause_;
@@ -171,7 +176,7 @@ class CancelNode::Remains {
   friend CancelNode;
   friend Ending;
   CancelFunction* functions_ = nullptr;
-  CancelNode* disarmed_ = nullptr;  // each with the reference its timer had
+  CancelNode* let_go_ = nullptr;  // each with the reference by which it was kept
 };
 
 /// Gives a goroutine a Context (null: the background): the reference passes to the record. When it
