@@ -82,9 +82,9 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   g->join.store(0, std::memory_order_relaxed);
   ContextNode* context = placement.context;
   g->spawner = 0;
-  if (running_ != nullptr) {
-    g->spawner = running_->id;
-    if (context == nullptr) context = running_->context;
+  if (const Goroutine* spawner = current_goroutine()) {
+    g->spawner = spawner->id;
+    if (context == nullptr) context = spawner->context;
   }
   g->guarded = runtime_.draining();
   g->cancel_requested.store(g->guarded, std::memory_order_relaxed);
@@ -159,8 +159,12 @@ void Worker::finish(Goroutine* g) noexcept {
   g->leaf = nullptr;
   g->state.store(RunState::finished, std::memory_order_release);
   if (is_main(*g)) {
-    if (g->root->error) report_uncaught(g);
-    runtime_.main_returned(*this);
+    if (g->root->error && ended_by_goexit(g->root->error)) {
+      runtime_.deadlock_watch().main_left();
+    } else {
+      if (g->root->error) report_uncaught(g);
+      runtime_.main_returned(*this);
+    }
   }
   if ((g->join.load(std::memory_order_acquire) & join_dropped) != 0) {
     dispose(g, &records_);  // nobody else knows it

@@ -17,12 +17,14 @@ Goroutine* RecordPool::take_batch() {
     batches_.pop_back();
     return chain;
   }
-  slabs_.reserve(slabs_.size() + 1);
-  batches_.reserve(slabs_.size() * 4 + 4);  // so that give_batch() seldom allocates
-  auto* slab = new Goroutine[slab_size];
-  slabs_.push_back(slab);
-  for (std::size_t i = 0; i + 1 < slab_size; ++i) link(slab[i], &slab[i + 1]);
-  return slab;
+  batches_.reserve(slab_count_ * 4 + 4);  // so that give_batch() seldom allocates
+  auto* slab = new Slab;
+  Goroutine* records = slab->records;
+  for (std::size_t i = 0; i + 1 < slab_size; ++i) link(records[i], &records[i + 1]);
+  slab->next = slabs_.load(std::memory_order_relaxed);
+  slabs_.store(slab, std::memory_order_release);
+  ++slab_count_;
+  return records;
 }
 
 void RecordPool::give_batch(Goroutine* chain) noexcept {

@@ -1,6 +1,7 @@
 // Where the records of goroutines live: slabs that are recycled but never unmapped.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <mutex>
 #include <vector>
@@ -25,12 +26,22 @@ class RecordPool {
   Goroutine* take_batch();
   void give_batch(Goroutine* chain) noexcept;
 
-  /// Visits every record, free ones included, under the pool's lock.
+  /// Visits every record, free ones included, without a lock.
   template <class F>
   void for_each(F&& visit) {
-    std::lock_guard guard(mutex_);
-    for (Goroutine* slab : slabs_) {
-      for (std::size_t i = 0; i < slab_size; ++i) visit(slab[i]);
+    for (Slab* slab = slabs_.load(std::memory_order_acquire); slab != nullptr; slab = slab->next) {
+      for (Goroutine& g : slab->records) visit(g);
+    }
+  }
+
+  /// The same for readers, as long as look(record) returns true. In signal handlers, too.
+  template <class F>
+  void look_at_each(F&& look) const {
+    for (const Slab* slab = slabs_.load(std::memory_order_acquire); slab != nullptr;
+         slab = slab->next) {
+      for (const Goroutine& g : slab->records) {
+        if (!look(g)) return;
+      }
     }
   }
 
@@ -40,8 +51,14 @@ class RecordPool {
  private:
   RecordPool() = default;
 
+  struct Slab {
+    Slab* next = nullptr;  // constant once it is in the list
+    Goroutine records[slab_size];
+  };
+
+  std::atomic<Slab*> slabs_{nullptr};
   std::mutex mutex_;
-  std::vector<Goroutine*> slabs_;
+  std::size_t slab_count_ = 0;
   std::vector<Goroutine*> batches_;
 };
 

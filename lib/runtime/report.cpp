@@ -82,6 +82,16 @@ bool ended_quietly(const std::exception_ptr& error) noexcept {
   }
 }
 
+bool ended_by_goexit(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Goexit&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 void report_unseen(Goroutine* g) noexcept {
   if (ended_quietly(g->root->error)) return;
   StringSink out;
@@ -92,7 +102,7 @@ void report_unseen(Goroutine* g) noexcept {
 
 void report_uncaught(Goroutine* g) noexcept {
   if (ended_quietly(g->root->error)) {
-    last_words("fatal error: main was cancelled or called goexit\n");
+    last_words("fatal error: main was cancelled\n");
   }
   report_unseen(g);
 }

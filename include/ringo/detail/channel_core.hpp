@@ -64,6 +64,12 @@ class ChannelCore {
   /// Throws Panic "close of closed channel".
   void close();
 
+  /// Does a goroutine wait to receive?
+  bool has_receiver() noexcept {
+    SpinGuard guard(lock_);
+    return !receivers_.empty();
+  }
+
  private:
   friend class ChannelCase;
   friend class ChannelLocks;

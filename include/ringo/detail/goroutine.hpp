@@ -145,6 +145,8 @@ struct Placement {
   ContextNode* context;
 };
 
+static_assert(sizeof(Goroutine) == 192);
+
 inline constexpr std::uint32_t join_finished = 1;  // the root frame is at its final suspend
 inline constexpr std::uint32_t join_released = 8;  // and the runtime will not touch it again
 inline constexpr std::uint32_t join_dropped = 2;   // no handle is left
