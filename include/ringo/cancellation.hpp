@@ -27,7 +27,7 @@ class ContextScope {
   Context context_;  // the one before, while entered
   Goroutine* g_ = nullptr;
   bool shield_;
-  bool shielded_before_ = false;
+  bool exempt_before_ = false;
 };
 
 template <class T>

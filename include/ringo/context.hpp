@@ -50,7 +50,9 @@ struct ContextAccess;
 class [[nodiscard("co_await it, or make it a case of select_any")]] ContextDone {
  public:
   using Case = detail::ContextDoneCase;
-  explicit ContextDone(detail::ContextNode * node) noexcept : node_(node) { node_->retain(); }
+  explicit ContextDone(detail::ContextNode * node) noexcept : node_(node) {
+    if (node_ != nullptr) node_->retain();
+  }
   ContextDone(const ContextDone& other) noexcept : ContextDone(other.node_) {}
   ContextDone(ContextDone && other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
   ContextDone& operator=(const ContextDone&) = delete;
@@ -149,8 +151,10 @@ Context this_context() noexcept;
 std::string to_string(const Context& context);
 
 /// Cancels a Context when called, and when it goes out of scope: a forgotten one leaks nothing.
-/// Calling it again does nothing. When the call returns, everything made from that Context is done
-/// too (CX-02); it does not wait for the work to end. From any thread. Move-only.
+/// Calling it again does nothing, nor does calling one that was detached or moved from. When the
+/// call returns, everything made from that Context is done too (CX-02); it does not wait for the
+/// work to end. From any thread. Throws Panic (out of scope: a fatal error) in a goroutine if
+/// another live runtime uses the Context. Move-only.
 class CancelFunc {
  public:
   CancelFunc() noexcept = default;
@@ -162,16 +166,18 @@ class CancelFunc {
     return *this;
   }
   ~CancelFunc() {
-    if (!context_.empty()) cancel(Error());
+    if (!context_.empty()) end();
   }
   void operator()() const { cancel(Error()); }
   /// Goes without cancelling: the Context ends with its parent or its deadline.
   void detach() noexcept { context_ = Context(); }
 
  protected:
-  void cancel(const Error& cause) const noexcept;
+  void cancel(const Error& cause) const;
 
  private:
+  void end() const noexcept;
+
   Context context_;
 };
 
@@ -264,7 +270,8 @@ namespace detail {
 /// Waits for the end of a Context.
 class ContextDoneCase final : public CaseBase {
  public:
-  explicit ContextDoneCase(ContextDone op) noexcept : op_(std::move(op)) {}
+  /// Throws Panic for one that was moved from.
+  explicit ContextDoneCase(ContextDone op);
   bool try_take() override { return looks_ready(); }
   Enlist enlist() override;
   void withdraw() noexcept override;

@@ -36,7 +36,7 @@ class GroupState {
   Semaphore& limit() noexcept { return *limit_; }
 
   /// The current exception leaves a child (or the body): the first failure is kept and cancels the
-  /// others. Nothing for Canceled and goexit().
+  /// others. Canceled and goexit() are no failures.
   void child_failed() noexcept;
   void body_failed() noexcept;
 
@@ -66,6 +66,7 @@ class GroupState {
   SpinLock lock_;
   std::exception_ptr first_;    // the failure that counts
   std::exception_ptr leaving_;  // Canceled or goexit() out of the body
+  std::atomic<bool> cut_short_{false};  // a child was cancelled
 };
 
 /// The body of a child: waits for its place, runs, reports a failure. The callable and what it

@@ -47,26 +47,33 @@ CancelNode::CancelNode(ContextNode* parent, std::int64_t deadline, const Error& 
       own_deadline_(deadline != never && deadline_ == deadline),
       late_cause_(late_cause) {}
 
-/// What a cancellation leaves to do when it holds no lock any more.
+/// What a cancellation leaves to do when it holds no lock of the tree any more.
 struct CancelNode::Ending {
+  explicit Ending(Remains& r) noexcept : remains(r) {}
+
   WakeList wake;
   CancelFunction* functions = nullptr;
   CancelFunction** last_function = &functions;
-  CancelNode* disarmed = nullptr;  // each with the reference its timer had
+  Remains& remains;
 
   void carry_out() noexcept {
     wake.complete_all();
     while (functions != nullptr) {
-      CancelFunction* function = functions;
-      functions = function->next;
+      CancelFunction* function = std::exchange(functions, functions->next);
       function->start();
-      function->release();
-    }
-    while (disarmed != nullptr) {
-      ContextNode::release(std::exchange(disarmed, disarmed->release_next_));
+      function->next = std::exchange(remains.functions_, function);
     }
   }
 };
+
+CancelNode::Remains::~Remains() {
+  while (functions_ != nullptr) {
+    std::exchange(functions_, functions_->next)->release();
+  }
+  while (let_go_ != nullptr) {
+    ContextNode::release(std::exchange(let_go_, let_go_->release_next_));
+  }
+}
 
 void CancelNode::unlink_child(CancelNode& child) noexcept {
   (child.prev_ != nullptr ? child.prev_->next_ : children_) = child.next_;
@@ -75,8 +82,8 @@ void CancelNode::unlink_child(CancelNode& child) noexcept {
   child.listed_ = false;
 }
 
-void CancelNode::adopt() noexcept {
-  Ending ending;
+void CancelNode::adopt(Remains& remains) noexcept {
+  Ending ending(remains);
   if (above_ != nullptr) {
     SpinGuard guard(above_->lock_);
     if (above_->done()) {
@@ -91,7 +98,7 @@ void CancelNode::adopt() noexcept {
   if (!own_deadline_ || done()) return;
   if (time_now() >= deadline_) {
     const Error late(Errc::deadline_exceeded);
-    return cancel(late, late_cause_ ? late_cause_ : late);
+    return cancel(late, late_cause_ ? late_cause_ : late, remains);
   }
   SpinGuard guard(lock_);
   arm();
@@ -102,9 +109,7 @@ void CancelNode::arm() noexcept {
   Worker* worker = Worker::current();
   if (worker == nullptr || armed_ || done()) return;
   armed_ = true;
-  retain();
-  runtime_ = &worker->runtime();
-  runtime_->add_resource(*this);
+  keep();
   queue_ = &worker->timers;
   when = deadline_;
   claim = &CancelNode::claim_timer;
@@ -114,19 +119,56 @@ void CancelNode::arm() noexcept {
 
 void CancelNode::deadline_passed(TimerNode* timer) noexcept {
   auto* self = static_cast<CancelNode*>(timer);
+  Remains remains;
+  bool let_go = false;
   {
     SpinGuard guard(self->lock_);
     self->armed_ = false;
-    self->runtime_->remove_resource(*self);
+    let_go = self->keep_no_more();
   }
   const Error late(Errc::deadline_exceeded);
-  self->cancel(late, self->late_cause_ ? self->late_cause_ : late);
-  ContextNode::release(self);
+  self->cancel(late, self->late_cause_ ? self->late_cause_ : late, remains);
+  if (let_go) ContextNode::release(self);
 }
 
+/// Under lock_, on a worker.
+void CancelNode::keep() noexcept {
+  if (kept_) return;
+  kept_ = true;
+  retain();
+  runtime_ = current_runtime();
+  runtime_->add_resource(*this);
+}
+
+/// Under lock_, on a worker. True: nothing keeps it any more, and its reference is to be released.
+bool CancelNode::keep_no_more() noexcept {
+  if (!kept_ || armed_ || functions_ != nullptr) return false;
+  kept_ = false;
+  runtime_->remove_resource(*this);
+  return true;
+}
+
+/// The workers are gone. Plain threads may be at work on the tree, which exclude each other and us.
 void CancelNode::runtime_ended() noexcept {
-  armed_ = false;
+  Remains remains;
+  auto end = [&] {
+    if (armed_) queue_->remove(*this);  // the next runtime arms it again
+    armed_ = false;
+    kept_ = false;
+    drop_functions(remains);
+  };
+  call_on_runtime(
+      0, [](void* f) { (*static_cast<decltype(end)*>(f))(); }, &end);
   ContextNode::release(this);
+}
+
+/// Functions that no runtime is left for: they will not be started.
+void CancelNode::drop_functions(Remains& remains) noexcept {
+  while (CancelFunction* function = functions_) {
+    functions_ = function->next;
+    function->pending = false;
+    function->next = std::exchange(remains.functions_, function);
+  }
 }
 
 void CancelNode::leave_parent() noexcept {
@@ -135,30 +177,21 @@ void CancelNode::leave_parent() noexcept {
   if (listed_) above_->unlink_child(*this);
 }
 
-void CancelNode::drop_functions() noexcept {
-  while (functions_ != nullptr) {
-    CancelFunction* function = std::exchange(functions_, functions_->next);
-    function->pending = false;
-    function->release();
-  }
-}
-
 void CancelNode::destroy() noexcept {
-  // No goroutine, child or timer is left: each of them holds a reference. The lists of others are
-  // not a plain thread's to touch.
+  // No goroutine, child, timer or function is left: each of them holds a reference. The lists of
+  // others are not a plain thread's to touch.
   if (above_ != nullptr) {
     with_runtime_of(top_->runtime_id.load(std::memory_order_relaxed), [&] { leave_parent(); });
   }
-  drop_functions();
   delete this;
 }
 
-void CancelNode::take_over() noexcept {
+void CancelNode::take_over(Remains& remains) noexcept {
   CancelNode* node = this;
   for (;;) {
     node->waiters_.forget();
     node->goroutines_ = nullptr;
-    node->drop_functions();
+    node->drop_functions(remains);
     if (node->own_deadline_) node->arm();
     if (node->children_ != nullptr) {
       node = node->children_;
@@ -195,15 +228,15 @@ void CancelNode::end_locked(const Error& error, const Error& cause, Ending& endi
     }
     functions_ = nullptr;
   }
-  if (armed_ && queue_->remove(*this)) {
-    armed_ = false;
-    runtime_->remove_resource(*this);
-    release_next_ = std::exchange(ending.disarmed, this);
-  }
+  // A plain thread comes here when the runtime has ended: then its timers never fire, and
+  // runtime_ended() is about to be called or was.
+  if (!on_worker_thread()) return;
+  if (armed_ && queue_->remove(*this)) armed_ = false;
+  if (keep_no_more()) release_next_ = std::exchange(ending.remains.let_go_, this);
 }
 
-void CancelNode::cancel(const Error& error, const Error& cause) noexcept {
-  Ending ending;
+void CancelNode::cancel(const Error& error, const Error& cause, Remains& remains) noexcept {
+  Ending ending(remains);
   CancelNode* node = this;
   lock_.lock();
   bool first = !done();
@@ -242,18 +275,22 @@ bool CancelNode::add(CancelFunction& function) noexcept {
   function.next = functions_;
   if (functions_ != nullptr) functions_->prev = &function;
   functions_ = &function;
+  keep();
   return true;
 }
 
 bool CancelNode::remove(CancelFunction& function) noexcept {
+  bool let_go = false;
   {
     SpinGuard guard(lock_);
     if (!function.pending) return false;
     function.pending = false;
     (function.prev != nullptr ? function.prev->next : functions_) = function.next;
     if (function.next != nullptr) function.next->prev = function.prev;
+    let_go = keep_no_more();
   }
   function.release();
+  if (let_go) ContextNode::release(this);
   return true;
 }
 
@@ -290,7 +327,7 @@ void leave_context(Goroutine* g) noexcept {
 
 void enter_context(Goroutine* g, ContextNode* context) noexcept {
   leave_context(g);
-  bool draining = g->worker->runtime().draining();
+  bool draining = g->worker->runtime().draining() && !g->drain_exempt;
   g->context = context;
   g->guarded = draining;
   g->cancel_requested.store(draining, std::memory_order_relaxed);

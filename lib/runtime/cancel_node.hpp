@@ -9,7 +9,8 @@
 //
 // A node's memory: a child is in its parent's list without a reference. Its destructor takes the
 // parent's lock (the parent lives, its child holds a reference), so whoever holds that lock may
-// touch what the list names. A node with an armed timer holds itself.
+// touch what the list names. A node with an armed timer or a pending function holds itself, until
+// the end of the runtime at most.
 //
 // A goroutine whose Context can be cancelled is in the list of its innermost CancelNode from birth
 // to end, and `attached` says so. A canceller flags it, ends its wait if that is open, and lets go
@@ -80,11 +81,15 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
   const Error& cause() const noexcept { return cause_; }
   const Error& late_cause() const noexcept { return late_cause_; }
 
+  /// What is left to release when no lock is held any more, neither of this tree nor the one that
+  /// plain threads exclude each other with: it may run destructors of users.
+  class Remains;
+
   /// Hangs a new node into the tree, or ends it if its parent is done or its deadline over.
-  void adopt() noexcept;
+  void adopt(Remains& remains) noexcept;
 
   /// Cancels this node and all below. Nothing happens if it is done.
-  void cancel(const Error& error, const Error& cause) noexcept;
+  void cancel(const Error& error, const Error& cause, Remains& remains) noexcept;
 
   /// Takes a goroutine that is starting, or is not waiting, into the list; it may find itself
   /// cancelled at once.
@@ -115,7 +120,7 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
   SpinLock owner_lock;
   /// The tree changes hands, and nobody else touches it: what waited was abandoned with its
   /// runtime; deadlines are armed if this is a worker.
-  void take_over() noexcept;
+  void take_over(Remains& remains) noexcept;
 
  private:
   struct Ending;
@@ -125,8 +130,10 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
   void end_locked(const Error& error, const Error& cause, Ending& ending) noexcept;
   void unlink_child(CancelNode& child) noexcept;
   void leave_parent() noexcept;
-  void drop_functions() noexcept;
+  void drop_functions(Remains& remains) noexcept;
   void arm() noexcept;
+  void keep() noexcept;
+  bool keep_no_more() noexcept;
   static bool claim_timer(TimerNode*) noexcept { return true; }
   static void deadline_passed(TimerNode* node) noexcept;
   void runtime_ended() noexcept override;
@@ -143,18 +150,33 @@ class CancelNode final : public ContextNode, private TimerNode, private Resource
 
   // Under our own.
   SpinLock lock_;
-  bool armed_ = false;  // in queue_, or about to fire: holds a reference of this node
+  bool armed_ = false;  // in queue_, or about to fire
+  bool kept_ = false;   // armed_, or functions_: a resource of runtime_, which holds a reference
   std::atomic<bool> done_{false};
   CancelNode* children_ = nullptr;
   Goroutine* goroutines_ = nullptr;
   CancelFunction* functions_ = nullptr;
   WaitQueue waiters_;
   WorkerTimers* queue_ = nullptr;
-  Runtime* runtime_ = nullptr;  // of queue_
+  Runtime* runtime_ = nullptr;
   CancelNode* release_next_ = nullptr;
   Error error_;
   Error cause_;
   const Error late_cause_;
+};
+
+class CancelNode::Remains {
+ public:
+  Remains() = default;
+  Remains(const Remains&) = delete;
+  Remains& operator=(const Remains&) = delete;
+  ~Remains();
+
+ private:
+  friend CancelNode;
+  friend Ending;
+  CancelFunction* functions_ = nullptr;
+  CancelNode* let_go_ = nullptr;  // each with the reference by which it was kept
 };
 
 /// Gives a goroutine a Context (null: the background): the reference passes to the record. When it

@@ -113,7 +113,7 @@ void write_frame(TextSink& out, const std::source_location& site) noexcept {
 }
 
 void write_birth(TextSink& out, const Goroutine& g) noexcept {
-  if (g.is_main) return;
+  if (is_main(g)) return;
   out << "created by " << plain_name(g.spawn_site.function_name());
   if (g.spawner != 0) out << " in goroutine " << g.spawner;
   out << "\n";
@@ -198,9 +198,12 @@ void note_thrown(PromiseBase& frame) noexcept {
   if (g == nullptr || (type != nullptr && (*type == typeid(Canceled) || *type == typeid(Goexit)))) {
     return;  // nobody reports these
   }
-  if (g->thrown == nullptr) g->thrown = new (std::nothrow) ThrowTrace;
+  if (g->thrown == nullptr) {
+    g->thrown = new (std::nothrow) ThrowTrace;
+    if (g->thrown == nullptr) return;
+    exception_is_traced(g);
+  }
   ThrowTrace* trace = g->thrown;
-  if (trace == nullptr) return;
   const void* object = object_of(frame.error);
   if (trace->object != object || trace->next != &frame || is_first_throw(object)) {
     trace->object = object;

@@ -1,10 +1,12 @@
 #include "runtime/deadlock_watch.hpp"
 
 #include <dirent.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <string>
 #include <vector>
 
 #include "base/log.hpp"
@@ -21,6 +23,7 @@ namespace ringo::detail {
 namespace {
 
 constexpr std::int64_t second = 1'000'000'000;
+constexpr std::int64_t retry_pause = 20'000'000;
 constexpr std::int64_t first_pause = second;
 constexpr std::int64_t longest_pause = 16 * second;
 constexpr std::int64_t foreign_patience = 5 * second;
@@ -32,10 +35,24 @@ constexpr std::int64_t look_patience = 20'000'000;  // a worker that does not st
 #endif
 #endif
 #if defined(__SANITIZE_THREAD__) || defined(RINGO_TSAN)
-constexpr int threads_of_tools = 2;  // ThreadSanitizer's own; after a fork there is a second one
+constexpr bool has_tool_threads = true;
 #else
-constexpr int threads_of_tools = 0;
+constexpr bool has_tool_threads = false;
 #endif
+
+/// ThreadSanitizer has a thread of its own, and a second one after a fork. They block all signals,
+/// SIGSEGV too, which no other thread does.
+bool is_tool_thread(const std::string& folder) {
+  if (!has_tool_threads) return false;
+  std::ifstream file(folder + "/status");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (!line.starts_with("SigBlk:")) continue;
+    const auto blocked = std::strtoull(line.c_str() + 7, nullptr, 16);
+    return (blocked >> (SIGSEGV - 1) & 1) != 0;
+  }
+  return false;
+}
 
 std::int64_t sooner(std::int64_t limit, std::int64_t other) noexcept {
   return limit < 0 || other < limit ? other : limit;
@@ -62,6 +79,11 @@ std::int64_t DeadlockWatch::before_sleep(Worker& worker, std::int64_t limit) noe
 
   const Verdict verdict = look(worker);
   if (verdict == Verdict::dead) return 0;
+  if (verdict == Verdict::unknown) {
+    // Some thread had no core to come on. If it runs something, nobody asks before it sleeps.
+    next_look_.store(now + retry_pause, std::memory_order_relaxed);
+    return sooner(limit, retry_pause);
+  }
   std::int64_t pause = pause_.load(std::memory_order_relaxed);
   pause = pause == 0 ? first_pause : std::min(2 * pause, longest_pause);
   if (verdict == Verdict::foreign) pause = std::min(pause, foreign_patience);
@@ -99,8 +121,8 @@ bool DeadlockWatch::counts_are_zero() const noexcept {
 
 DeadlockWatch::Verdict DeadlockWatch::look(Worker&) noexcept {
   const World::Stopped stopped = runtime_.world().stop(look_patience, false);
-  if (stopped == World::Stopped::busy) return Verdict::alive;
-  Verdict verdict = Verdict::alive;
+  if (stopped == World::Stopped::busy) return Verdict::unknown;
+  Verdict verdict = stopped == World::Stopped::all ? Verdict::alive : Verdict::unknown;
   bool unused = false;
   if (stopped == World::Stopped::all && !runtime_.stopping() && !any_goroutine_alive()) {
     verdict = has_foreign_thread() ? Verdict::foreign : Verdict::dead;
@@ -151,17 +173,18 @@ bool DeadlockWatch::has_foreign_thread() const {
   std::vector<int> ours = runtime_.threads();
   DIR* directory = ::opendir("/proc/self/task");
   if (directory == nullptr) return true;  // nothing is known
-  int others = 0;
+  bool found = false;
   while (const dirent* entry = ::readdir(directory)) {
     const int thread = std::atoi(entry->d_name);
     if (thread == 0 || std::find(ours.begin(), ours.end(), thread) != ours.end()) continue;
-    std::ifstream file("/proc/self/task/" + std::string(entry->d_name) + "/comm");
+    const std::string folder = "/proc/self/task/" + std::string(entry->d_name);
+    std::ifstream file(folder + "/comm");
     std::string name;
     if (!std::getline(file, name) || name.starts_with("iou-")) continue;  // or it has just ended
-    ++others;
+    if (!is_tool_thread(folder)) found = true;
   }
   ::closedir(directory);
-  return others > threads_of_tools;
+  return found;
 }
 
 void DeadlockWatch::found(bool nobody_left) noexcept {

@@ -59,7 +59,7 @@ class DeadlockWatch {
   const std::string& report() const noexcept { return report_; }
 
  private:
-  enum class Verdict : std::uint8_t { alive, dead, foreign };
+  enum class Verdict : std::uint8_t { alive, dead, foreign, unknown };
 
   bool may_be_dead(bool& in_flight) const noexcept;
   bool nothing_to_come(bool& in_flight) const noexcept;

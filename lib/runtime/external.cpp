@@ -28,6 +28,12 @@ std::vector<Runtime*>& registry() {
   return *runtimes;
 }
 
+// Ids of runtimes that have left the registry and still hold what runtime_ended() will end.
+std::vector<std::uint32_t>& ending() {
+  static auto* ids = new std::vector<std::uint32_t>;
+  return *ids;
+}
+
 Runtime* find_locked(std::uint32_t id) noexcept {
   for (Runtime* runtime : registry()) {
     if (runtime->id() == id) return runtime;
@@ -96,6 +102,7 @@ void register_runtime(Runtime& runtime) {
 void unregister_runtime(Runtime& runtime) noexcept {
   {
     std::lock_guard guard(registry_mutex);
+    ending().push_back(runtime.id());
     std::erase(registry(), &runtime);
     runtime.worker(0).drain_inbox();
     std::atomic<Runtime*>* link = &first_runtime;
@@ -103,6 +110,11 @@ void unregister_runtime(Runtime& runtime) noexcept {
     link->store(runtime.next_runtime.load());
   }
   while (readers.load() != 0) std::this_thread::yield();
+}
+
+void runtime_is_gone(const Runtime& runtime) noexcept {
+  std::lock_guard guard(registry_mutex);
+  std::erase(ending(), runtime.id());
 }
 
 void visit_runtimes(void (*visit)(Runtime&, void*), void* context) noexcept {
@@ -123,6 +135,15 @@ std::uint32_t current_runtime_id() noexcept {
 bool runtime_is_alive(std::uint32_t id) noexcept {
   std::lock_guard guard(registry_mutex);
   return find_locked(id) != nullptr;
+}
+
+bool runtime_is_gone(std::uint32_t id) noexcept {
+  std::lock_guard guard(registry_mutex);
+  if (find_locked(id) != nullptr) return false;
+  for (std::uint32_t each : ending()) {
+    if (each == id) return false;
+  }
+  return true;
 }
 
 std::uint32_t only_runtime(const char* what) {

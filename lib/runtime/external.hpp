@@ -15,6 +15,8 @@ namespace ringo::detail {
 /// Id of the runtime this worker thread belongs to, 0 on other threads.
 std::uint32_t current_runtime_id() noexcept;
 bool runtime_is_alive(std::uint32_t id) noexcept;
+/// It does not live, and has nothing left of what it held.
+bool runtime_is_gone(std::uint32_t id) noexcept;
 
 /// Calls fn(context) on a worker of that runtime and waits for it; here and now, behind a
 /// process-wide lock, if it does not live (then nobody else uses its state). Rethrows what fn
@@ -66,5 +68,7 @@ void register_runtime(Runtime& runtime);
 /// After this no call reaches it any more, and those that did have been carried out: before any
 /// thread touches without it what was its own. On worker 0, when no goroutine runs any more.
 void unregister_runtime(Runtime& runtime) noexcept;
+/// Its resources have been released: from here on another runtime may have what was its own.
+void runtime_is_gone(const Runtime& runtime) noexcept;
 
 }  // namespace ringo::detail

@@ -10,13 +10,19 @@
 
 namespace ringo::detail {
 
+/// Free records are chained in their first line, by the link of an inbox that they are not in.
+inline Goroutine* next_free(const Goroutine& g) noexcept {
+  return static_cast<Goroutine*>(g.inbox_next);
+}
+inline void link(Goroutine& g, Goroutine* next) noexcept { g.inbox_next = next; }
+
 /// All records of the process. Stale claims, handles that outlive their runtime, and the dump may
 /// read a record at any time; frames of abandoned goroutines stay reachable from here.
 class RecordPool {
  public:
   static RecordPool& instance() noexcept;
 
-  /// A chain of free records, linked by list_next. Throws std::bad_alloc.
+  /// A chain of free records, linked as by link(). Throws std::bad_alloc.
   Goroutine* take_batch();
   void give_batch(Goroutine* chain) noexcept;
 
@@ -63,12 +69,12 @@ class RecordCache {
   Goroutine* take() {
     if (free_ == nullptr) refill();
     Goroutine* g = free_;
-    free_ = g->list_next;
+    free_ = next_free(*g);
     --count_;
     return g;
   }
   void give(Goroutine* g) noexcept {
-    g->list_next = free_;
+    link(*g, free_);
     free_ = g;
     if (++count_ >= 4 * RecordPool::batch_size) spill(RecordPool::batch_size);
   }

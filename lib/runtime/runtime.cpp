@@ -84,7 +84,6 @@ void Runtime::run(Task<> main_task) {
     main_ = first.make_goroutine(root.promise(), nullptr, nullptr, -1,
                                  std::source_location::current());
     SpawnAccess::disown(main_task);
-    main_->is_main = true;
     main_->join.store(join_dropped, std::memory_order_relaxed);
     watchdog_.start();
     first.ready_at_tail(main_);  // from here on another worker may run it to its end
@@ -94,6 +93,7 @@ void Runtime::run(Task<> main_task) {
   end_worker(first);
   for (std::thread& thread : threads_) thread.join();
   release_resources();
+  runtime_is_gone(*this);
   // Only now: a call may have waited for this runtime, as in send_blocking().
   blocking_pool_->join(blocking_patience);
   if (several) threaded_runtimes.fetch_sub(1, std::memory_order_seq_cst);
@@ -209,6 +209,7 @@ std::int64_t Runtime::drain_deadline() const noexcept {
 void Runtime::cancel_everything() noexcept {
   RecordPool::instance().for_each([this](Goroutine& g) {
     if (g.runtime_id != id_ || g.root == nullptr || g.leaf == nullptr) return;
+    if (g.drain_exempt) return;  // it hears of it when shield() ends
     g.guarded = true;
     g.cancel_requested.store(true, std::memory_order_relaxed);
     CaseBase* wait = g.wait;

@@ -28,6 +28,7 @@ Worker::Worker(Runtime& runtime, unsigned index)
       index_(index),
       alone_(runtime.options().workers == 1),
       environment_(runtime.environment()),
+      next_id_(1 + index),
       random_(0),
       queue_(!alone_) {}
 
@@ -37,7 +38,9 @@ void Worker::enter_thread() noexcept {
   this_thread_worker = this;
   thread_.store(static_cast<int>(::syscall(SYS_gettid)), std::memory_order_relaxed);
   runtime_.world().enter(*this);
+  id_step_ = runtime_.worker_count();
 }
+
 void Worker::publish_driver_stats() noexcept {
   const DriverStats& stats = driver_->stats();
   counters.enters.store(stats.enters, std::memory_order_relaxed);
@@ -50,10 +53,6 @@ void Worker::leave_thread() noexcept { this_thread_worker = nullptr; }
 std::int64_t Worker::now() {
   coarse_now_ = environment_ != nullptr ? environment_->now() : steady_now();
   return coarse_now_;
-}
-
-std::uint64_t Worker::next_id() noexcept {
-  return 1 + index_ + runtime_.worker_count() * ids_++;
 }
 
 // --- ready goroutines ---------------------------------------------------------------------------

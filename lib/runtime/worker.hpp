@@ -5,6 +5,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include <ringo/detail/goroutine.hpp>
 
@@ -84,7 +85,7 @@ class alignas(64) Worker {
                             void (*destroy_closure)(void*) noexcept, Placement placement,
                             std::source_location site);
   /// Takes a free goroutine number.
-  std::uint64_t next_id() noexcept;
+  std::uint64_t next_id() noexcept { return std::exchange(next_id_, next_id_ + id_step_); }
   void set_bounced(std::coroutine_handle<> next) noexcept { bounced_ = next; }
   void set_finished(Goroutine* g) noexcept { finished_ = g; }
   /// Copies the driver's counters to where other threads may read them.
@@ -157,7 +158,8 @@ class alignas(64) Worker {
   Goroutine* pinned_tail_ = nullptr;
   std::atomic<std::size_t> pinned_count_{0};
   bool pinned_turn_ = false;
-  std::uint64_t ids_ = 0;
+  std::uint64_t next_id_;
+  std::uint64_t id_step_ = 1;  // the number of workers
   Random random_;
   RecordCache records_;
   std::unique_ptr<Driver> driver_;

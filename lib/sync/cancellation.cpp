@@ -10,14 +10,14 @@ void ContextScope::enter(Goroutine* g) {
   Context before = ContextAccess::wrap(g->context);
   if (g->context != nullptr) g->context->retain();
   node->retain();
+  exempt_before_ = g->drain_exempt;
+  g->drain_exempt = exempt_before_ || shield_;
   enter_context(g, node);
   context_ = std::move(before);
-  shielded_before_ = g->shielded;
-  g->shielded = g->shielded || shield_;
 }
 
 void ContextScope::leave() noexcept {
-  g_->shielded = shielded_before_;
+  g_->drain_exempt = exempt_before_;
   enter_context(g_, ContextAccess::unwrap(std::move(context_)));
 }
 

@@ -4,6 +4,8 @@
 
 #include <cstdio>
 #include <new>
+#include <string>
+#include <vector>
 
 #include <ringo/panic.hpp>
 
@@ -51,14 +53,16 @@ std::int64_t in(std::chrono::nanoseconds d) noexcept {
   return d.count() > never - now ? never : now + d.count();
 }
 
-/// Carries out a call on a node's tree where that may be touched.
+/// Carries out call(remains) on a node's tree where that may be touched.
 template <class F>
 void at_home_of(CancelNode& node, F&& call) {
   CancelNode& top = node.top();
+  CancelNode::Remains remains;
   if (at_home(top.runtime_id) != nullptr) [[likely]]
-    return call();
+    return call(remains);
   call_from_afar(
-      top.runtime_id, top.owner_lock, "Context", [&] { top.take_over(); }, call);
+      top.runtime_id, top.owner_lock, "Context", [&] { top.take_over(remains); },
+      [&] { call(remains); });
 }
 
 /// Makes the tree one of runtime `id`'s.
@@ -66,18 +70,17 @@ void bind(CancelNode& node, std::uint32_t id) {
   CancelNode& top = node.top();
   if (top.runtime_id.load(std::memory_order_relaxed) == id) [[likely]]
     return;
-  change_owner(top.runtime_id, top.owner_lock, id, "Context", [&] { top.take_over(); });
+  CancelNode::Remains remains;
+  change_owner(top.runtime_id, top.owner_lock, id, "Context", [&] { top.take_over(remains); });
 }
 
-void cancel_node(CancelNode& node, const Error& error, const Error& cause) noexcept {
-  try {
-    at_home_of(node, [&] { node.cancel(error, cause); });
-  } catch (const Panic& misuse) { fatal(misuse.what()); }
+void cancel_node(CancelNode& node, const Error& error, const Error& cause) {
+  at_home_of(node, [&](CancelNode::Remains& remains) { node.cancel(error, cause, remains); });
 }
 
 /// Is it done? Where no timer is at work (no runtime runs, or its worker is busy), a deadline that
 /// has passed is acted upon here.
-bool is_done(CancelNode& node) noexcept {
+bool is_done(CancelNode& node) {
   if (node.done()) return true;
   if (node.deadline() == never || time_now() < node.deadline()) return false;
   CancelNode* late = &node;
@@ -95,7 +98,8 @@ Context context_until(const Context& parent, std::int64_t deadline, const Error&
   Context made = ContextAccess::wrap(
       new CancelNode(ContextAccess::parent(parent), deadline, cause));
   CancelNode& node = *ContextAccess::node(made)->canceler();
-  at_home_of(node, [&] { node.adopt(); });
+  if (&node.top() == &node) node.runtime_id.store(current_runtime_id(), std::memory_order_relaxed);
+  at_home_of(node, [&](CancelNode::Remains& remains) { node.adopt(remains); });
   return made;
 }
 
@@ -127,6 +131,10 @@ CancelFunction* run_after(const Context& context, Task<> task, std::source_locat
   is_done(*canceler);
   if (!canceler->add(*function)) function->start();
   return function;
+}
+
+ContextDoneCase::ContextDoneCase(ContextDone op) : op_(std::move(op)) {
+  if (op_.node_ == nullptr) panic("use of a done() that was moved from");
 }
 
 bool ContextDoneCase::looks_ready() {
@@ -216,9 +224,9 @@ detail::ContextNode* Context::bound_node() const {
 }
 
 std::string to_string(const Context& context) {
-  std::string text;
+  std::vector<std::string> layers;
   for (ContextNode* node = ContextAccess::node(context); node != nullptr; node = node->parent()) {
-    std::string layer;
+    std::string& layer = layers.emplace_back();
     switch (node->kind()) {
       case ContextNode::Kind::background:
         layer = "context.Background";
@@ -244,15 +252,26 @@ std::string to_string(const Context& context) {
         }
         break;
     }
-    text.insert(0, layer);
+  }
+  std::string text;
+  while (!layers.empty()) {
+    text += layers.back();
+    layers.pop_back();
   }
   return text;
 }
 
-void CancelFunc::cancel(const Error& cause) const noexcept {
+void CancelFunc::cancel(const Error& cause) const {
+  if (context_.empty()) return;  // detached, or moved from
   CancelNode* node = ContextAccess::node(context_)->canceler();
   const Error error(Errc::canceled);
   if (!node->done()) detail::cancel_node(*node, error, cause ? cause : error);
+}
+
+void CancelFunc::end() const noexcept {
+  try {
+    cancel(Error());
+  } catch (const Panic& misuse) { detail::fatal(misuse.what()); }
 }
 
 Cancelable<CancelFunc> with_cancel(const Context& parent) {
@@ -284,7 +303,7 @@ bool ContextFunc::stop() {
   CancelNode* node = node_of(context_).canceler();
   if (node == nullptr) return std::exchange(function_->pending, false);
   bool stopped = false;
-  detail::at_home_of(*node, [&] { stopped = node->remove(*function_); });
+  detail::at_home_of(*node, [&](auto&) { stopped = node->remove(*function_); });
   return stopped;
 }
 

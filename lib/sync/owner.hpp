@@ -53,7 +53,7 @@ void change_owner(std::atomic<std::uint32_t>& owner, SpinLock& lock, std::uint32
   for (;;) {
     std::uint32_t before = owner.load(std::memory_order_relaxed);
     if (before == id) return;
-    if (before != 0 && runtime_is_alive(before)) throw_foreign(type);
+    if (before != 0 && !runtime_is_gone(before)) throw_foreign(type);
     // Runtime 0 never lives: behind the mutex, here.
     bool done = false;
     auto take_over = [&] {

@@ -48,7 +48,10 @@ void GroupState::fail(std::exception_ptr error) noexcept {
 
 void GroupState::child_failed() noexcept {
   std::exception_ptr error = std::current_exception();
-  if (ended_quietly(error)) return;
+  if (ended_quietly(error)) {
+    cut_short_.store(true, std::memory_order_relaxed);
+    return;
+  }
   fail(error);
   exception_is_seen(current_goroutine());
 }
@@ -68,12 +71,18 @@ Task<> GroupState::join() {
   }
   cancel_();
   if (first_ != nullptr) std::rethrow_exception(first_);
-  if (leaving_ == nullptr) co_return;
+  // By its Context, or by the end of the runtime.
+  const bool from_outside = cancellation_pending(g) || this_context().err();
+  if (leaving_ == nullptr) {
+    // The body had ended well when a cancellation from outside cut the work of its children short.
+    if (from_outside && cut_short_.load(std::memory_order_relaxed)) throw Canceled{};
+    co_return;
+  }
   try {
     std::rethrow_exception(leaving_);
   } catch (const Canceled&) {
     // Cancelled by cancel() of this very group: that is how it was to end.
-    if (!this_context().err()) co_return;
+    if (!from_outside) co_return;
     throw;
   }
 }

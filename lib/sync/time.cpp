@@ -191,6 +191,7 @@ class TimerState final : private TimerNode, private Resource {
   void forget_ended_runtime() noexcept {
     if (!armed_ || queue_runtime_ == current_runtime_id()) return;
     armed_ = false;
+    home = nullptr;  // that queue is gone
     waiters_.forget();
   }
 

@@ -90,7 +90,7 @@ class Goroutine:
         self.id = int(record["id"])
         self.spawn_site = Site(record["spawn_site"])
         self.spawner = int(record["spawner"])
-        self.is_main = bool(record["is_main"])
+        self.is_main = self.id == 1
 
     def state(self, running):
         if int(self.record.address) in running:

@@ -48,10 +48,18 @@ class GoOverloads {
                         std::forward<G>(g));
   }
   template <class F, class A, class B, class C, class D, class E, class G, class H>
-  auto go(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, Site site = Site::current()) const {
+  auto go(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h,
+          Site site = Site::current()) const {
     return self().go_at(site, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                         std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
                         std::forward<G>(g), std::forward<H>(h));
+  }
+  template <class F, class A, class B, class C, class D, class E, class G, class H, class I>
+  auto go(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, I&& i,
+          Site site = Site::current()) const {
+    return self().go_at(site, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                        std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
+                        std::forward<G>(g), std::forward<H>(h), std::forward<I>(i));
   }
 
  protected:
