@@ -204,6 +204,7 @@ RINGO_TEST("CX-12: example: after_func wakes waiters of a Cond") {
   for (auto& waiter : waiters) {
     CHECK((co_await waiter).message() == "context deadline exceeded");
   }
+  co_await eventually([] { return num_goroutines() == 1; });  // the functions use the lock
 }
 
 RINGO_TEST("CX-12: example: after_func ends a read by moving its deadline") {
