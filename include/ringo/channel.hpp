@@ -126,6 +126,7 @@ class ChannelBase {
   bool is_nil() const noexcept { return !core_; }
 
  protected:
+  friend struct ChannelAccess;
   ChannelBase() noexcept = default;
   explicit ChannelBase(CoreHandle core) noexcept : core_(std::move(core)) {}
 
@@ -176,6 +177,15 @@ class ChannelBase {
   }
 
   CoreHandle core_;
+};
+
+/// For the runtime.
+struct ChannelAccess {
+  /// Not of a nil channel.
+  template <class T>
+  static ChannelCore& core(const ChannelBase<T>& channel) noexcept {
+    return *channel.core_.get();
+  }
 };
 
 }  // namespace detail

@@ -34,8 +34,8 @@ void drop_handle(Goroutine* g) noexcept;
 /// been taken before.
 void take_outcome(Goroutine* g);
 
-/// The exception that will leave g is not reported if its handle is dropped.
-void exception_is_seen(Goroutine* g) noexcept;
+/// Throws Panic for a negative number.
+Placement pinned_to(int worker);
 
 [[noreturn]] void throw_empty_handle();
 [[noreturn]] void throw_go_of_nil();
@@ -321,52 +321,52 @@ auto go(F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7&& a7, A8
 /// As go(), and the goroutine stays on that worker for good (0 to num_workers() - 1; Panic beyond).
 template <class F>
 auto go_on(int worker_index, F&& f, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(worker_index, site, std::forward<F>(f));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f));
 }
 template <class F, class A1>
 auto go_on(int worker_index, F&& f, A1&& a1, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(worker_index, site, std::forward<F>(f), std::forward<A1>(a1));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1));
 }
 template <class F, class A1, class A2>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(worker_index, site, std::forward<F>(f), std::forward<A1>(a1),
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
                                  std::forward<A2>(a2));
 }
 template <class F, class A1, class A2, class A3>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(worker_index, site, std::forward<F>(f), std::forward<A1>(a1),
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
                                  std::forward<A2>(a2), std::forward<A3>(a3));
 }
 template <class F, class A1, class A2, class A3, class A4>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(worker_index, site, std::forward<F>(f), std::forward<A1>(a1),
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
                                  std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4));
 }
 template <class F, class A1, class A2, class A3, class A4, class A5>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5,
            RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(worker_index, site, std::forward<F>(f), std::forward<A1>(a1),
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
                                  std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
                                  std::forward<A5>(a5));
 }
 template <class F, class A1, class A2, class A3, class A4, class A5, class A6>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6,
            RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(worker_index, site, std::forward<F>(f), std::forward<A1>(a1),
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
                                  std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
                                  std::forward<A5>(a5), std::forward<A6>(a6));
 }
 template <class F, class A1, class A2, class A3, class A4, class A5, class A6, class A7>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7&& a7,
            RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(worker_index, site, std::forward<F>(f), std::forward<A1>(a1),
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
                                  std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
                                  std::forward<A5>(a5), std::forward<A6>(a6), std::forward<A7>(a7));
 }
 template <class F, class A1, class A2, class A3, class A4, class A5, class A6, class A7, class A8>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7&& a7,
            A8&& a8, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(worker_index, site, std::forward<F>(f), std::forward<A1>(a1),
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
                                  std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
                                  std::forward<A5>(a5), std::forward<A6>(a6), std::forward<A7>(a7),
                                  std::forward<A8>(a8));

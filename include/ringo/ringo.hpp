@@ -5,9 +5,14 @@
 #include <ringo/cancellation.hpp>
 #include <ringo/channel.hpp>
 #include <ringo/context.hpp>
+#include <ringo/deadlock.hpp>
+#include <ringo/dump.hpp>
 #include <ringo/error.hpp>
 #include <ringo/event.hpp>
 #include <ringo/go.hpp>
+#include <ringo/keep_alive.hpp>
+#include <ringo/leak_check.hpp>
+#include <ringo/metrics.hpp>
 #include <ringo/net.hpp>
 #include <ringo/panic.hpp>
 #include <ringo/protect.hpp>

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <ringo/deadlock.hpp>
 #include <ringo/task.hpp>
 
 namespace ringo {
@@ -33,6 +34,14 @@ struct Options {
   /// where they stand, and none of their code runs any more. Otherwise they are cancelled and have
   /// this long to unwind; they must own what they touch, since main's locals are gone.
   std::chrono::nanoseconds drain{0};
+  /// What happens when all goroutines wait for each other and nothing from outside (a timer, I/O, a
+  /// call of blocking(), a thread in a _blocking call, a KeepAlive, a signal that a goroutine waits
+  /// for) can wake one. While the process has threads that are not ringo's, only a line in the log
+  /// says so.
+  DeadlockPolicy on_deadlock = DeadlockPolicy::report_and_exit;
+  /// SIGQUIT (Ctrl-\) writes a dump() to standard error and ends the process with status 2, unless
+  /// the program has an action of its own for it.
+  bool dump_on_sigquit = true;
 };
 
 namespace detail {

@@ -240,6 +240,14 @@ void SignalHub::on_ready(Direction, int error) {
   driver->want(*this, Direction::in);
 }
 
+bool SignalHub::is_alive() noexcept {
+  std::lock_guard guard(SignalRegistry::instance().mutex);
+  for (const SignalSubscription& one : subscriptions) {
+    if (one.set != 0 && ChannelAccess::core(one.channel).has_receiver()) return true;
+  }
+  return false;
+}
+
 void SignalHub::runtime_ended() noexcept {
   SignalRegistry& registry = SignalRegistry::instance();
   {

@@ -66,6 +66,7 @@ class SignalHub final : public IoSource, public Resource {
   void on_ready(Direction, int error) override;
   void on_received(ReceivedBuffer, int, bool) override {}
   void runtime_ended() noexcept override;
+  bool is_alive() noexcept override;
 
   Worker& home;
   SignalBell& bell;

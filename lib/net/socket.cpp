@@ -161,18 +161,22 @@ void Socket::arm_deadline(Side& side) noexcept {
   if (timer.armed) {
     if (timer.when <= side.due) return;       // it fires earlier, and looks again then
     if (!timer.queue->remove(timer)) return;  // it is firing: the same
+    timer.queue->idle_gone();
   }
   Worker& worker = *Worker::current();
   timer.queue = &worker.timers;
   timer.when = side.due;
   timer.armed = true;
+  worker.timers.idle_inserted();
   worker.timers.insert(timer, worker.coarse_now());
 }
 
 void Socket::disarm_deadline(Side& side) noexcept {
   side.due = no_deadline;
   if (side.timer == nullptr || !side.timer->armed) return;
-  if (side.timer->queue->remove(*side.timer)) side.timer->armed = false;
+  if (!side.timer->queue->remove(*side.timer)) return;
+  side.timer->queue->idle_gone();
+  side.timer->armed = false;
 }
 
 bool Socket::keep(TimerNode* node) noexcept {
@@ -188,6 +192,7 @@ void Socket::fired(TimerNode* node) noexcept {
   {
     SpinGuard guard(side.lock);
     timer->armed = false;
+    timer->queue->idle_gone();
     if (side.expired()) {
       self.expire(timer->out, wake);
     } else if (side.due != no_deadline && self.waited_for(timer->out)) {

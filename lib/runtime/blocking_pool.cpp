@@ -1,6 +1,8 @@
 #include "runtime/blocking_pool.hpp"
 
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -80,6 +82,7 @@ void BlockingPool::start_thread() {
 void BlockingPool::serve(Thread& self) noexcept {
   pthread_setname_np(pthread_self(), "ringo-blocking");
   std::unique_lock lock(mutex_);
+  self.id = static_cast<int>(::syscall(SYS_gettid));
   for (;;) {
     while (head_ == nullptr && !closed_) {
       ++idle_;
@@ -114,6 +117,13 @@ std::vector<std::unique_ptr<BlockingPool::Thread>> BlockingPool::take_ended() {
   std::move(first, threads_.end(), std::back_inserter(ended));
   threads_.erase(first, threads_.end());
   return ended;
+}
+
+std::vector<int> BlockingPool::threads() {
+  std::lock_guard guard(mutex_);
+  std::vector<int> ids;
+  for (const auto& thread : threads_) ids.push_back(thread->id);
+  return ids;
 }
 
 // --- the end ------------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ class BlockingPool : public std::enable_shared_from_this<BlockingPool> {
   std::size_t calls() const noexcept { return calls_.load(std::memory_order_seq_cst); }
   void call_ended() noexcept { calls_.fetch_sub(1, std::memory_order_seq_cst); }
 
+  /// The ids of its threads.
+  std::vector<int> threads();
+
   /// The runtime ends: calls in line are dropped, and nothing is posted any more.
   void close() noexcept;
 
@@ -44,6 +47,7 @@ class BlockingPool : public std::enable_shared_from_this<BlockingPool> {
  private:
   struct Thread {
     std::thread thread;
+    int id = 0;  // of the thread; 0 while it begins
     bool ended = false;  // under mutex_: its last touch of the pool
   };
 

@@ -113,7 +113,7 @@ void write_frame(TextSink& out, const std::source_location& site) noexcept {
 }
 
 void write_birth(TextSink& out, const Goroutine& g) noexcept {
-  if (g.is_main) return;
+  if (is_main(g)) return;
   out << "created by " << plain_name(g.spawn_site.function_name());
   if (g.spawner != 0) out << " in goroutine " << g.spawner;
   out << "\n";
@@ -145,7 +145,8 @@ void write_goroutine(TextSink& out, const Goroutine& g, Activity activity,
                      std::int64_t now) noexcept {
   out << "goroutine " << g.id << " [" << state_name(g, activity);
   if (activity == Activity::waiting) {
-    write_duration(out, now - g.resumed_at.load(std::memory_order_relaxed));
+    const std::uint32_t resumed = g.resumed_at.load(std::memory_order_relaxed);
+    write_duration(out, std::int64_t{coarse_moment(now) - resumed} << 20);
   }
   if (g.home != nullptr) out << ", locked to worker";
   out << "]:\n";
@@ -197,9 +198,12 @@ void note_thrown(PromiseBase& frame) noexcept {
   if (g == nullptr || (type != nullptr && (*type == typeid(Canceled) || *type == typeid(Goexit)))) {
     return;  // nobody reports these
   }
-  if (g->thrown == nullptr) g->thrown = new (std::nothrow) ThrowTrace;
+  if (g->thrown == nullptr) {
+    g->thrown = new (std::nothrow) ThrowTrace;
+    if (g->thrown == nullptr) return;
+    exception_is_traced(g);
+  }
   ThrowTrace* trace = g->thrown;
-  if (trace == nullptr) return;
   const void* object = object_of(frame.error);
   if (trace->object != object || trace->next != &frame || is_first_throw(object)) {
     trace->object = object;
@@ -213,13 +217,13 @@ void note_thrown(PromiseBase& frame) noexcept {
 void write_thrown(TextSink& out, const Goroutine& g) noexcept {
   out << "goroutine " << g.id << " [running]:\n";
   const ThrowTrace* trace = g.thrown;
-  if (trace != nullptr && trace->next == nullptr && g.root_promise != nullptr &&
-      trace->object == object_of(g.root_promise->error)) {
+  if (trace != nullptr && trace->next == nullptr && g.root != nullptr &&
+      trace->object == object_of(g.root->error)) {
     const unsigned known = trace->count < ThrowTrace::most ? trace->count : ThrowTrace::most;
     for (unsigned i = 0; i < known; ++i) write_frame(out, trace->sites[i]);
     if (trace->count > known) out << "...additional frames elided...\n";
-  } else if (g.root_promise != nullptr) {
-    write_frame(out, g.root_promise->site);
+  } else if (g.root != nullptr) {
+    write_frame(out, g.root->site);
   }
   write_birth(out, g);
 }

@@ -40,7 +40,7 @@ bool is_live(const Goroutine& g, std::uint32_t runtime_id) noexcept;
 /// adds for coroutines.
 std::string_view plain_name(std::string_view function) noexcept;
 
-/// "goroutine 7 [chan receive, 3 minutes]:", then the frames. `now` as Goroutine::resumed_at;
+/// "goroutine 7 [chan receive, 3 minutes]:", then the frames. `now` in ns of the worker's clock;
 /// waits of less than a second are given without their length.
 void write_goroutine(TextSink& out, const Goroutine& g, Activity activity, std::int64_t now) noexcept;
 

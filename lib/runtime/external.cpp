@@ -1,12 +1,15 @@
 #include "runtime/external.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <ringo/go.hpp>
+#include <ringo/keep_alive.hpp>
 #include <ringo/panic.hpp>
 
 #include "runtime/runtime.hpp"
@@ -37,6 +40,11 @@ Runtime* find_locked(std::uint32_t id) noexcept {
   }
   return nullptr;
 }
+
+// The same runtimes for the dump, which may be a signal handler: changed under the mutex, read
+// without. A runtime is not gone before all readers are.
+std::atomic<Runtime*> first_runtime{nullptr};
+std::atomic<int> readers{0};
 
 /// Where a thread sleeps until something was done for it.
 struct Sleeper {
@@ -87,19 +95,37 @@ struct Errand final : Resource {
 void register_runtime(Runtime& runtime) {
   std::lock_guard guard(registry_mutex);
   registry().push_back(&runtime);
+  runtime.next_runtime.store(first_runtime.load());
+  first_runtime.store(&runtime);
 }
 
 void unregister_runtime(Runtime& runtime) noexcept {
-  std::lock_guard guard(registry_mutex);
-  ending().push_back(runtime.id());
-  std::erase(registry(), &runtime);
-  runtime.worker(0).drain_inbox();
+  {
+    std::lock_guard guard(registry_mutex);
+    ending().push_back(runtime.id());
+    std::erase(registry(), &runtime);
+    runtime.worker(0).drain_inbox();
+    std::atomic<Runtime*>* link = &first_runtime;
+    while (link->load() != &runtime) link = &link->load()->next_runtime;
+    link->store(runtime.next_runtime.load());
+  }
+  while (readers.load() != 0) std::this_thread::yield();
 }
 
 void runtime_is_gone(const Runtime& runtime) noexcept {
   std::lock_guard guard(registry_mutex);
   std::erase(ending(), runtime.id());
 }
+
+void visit_runtimes(void (*visit)(Runtime&, void*), void* context) noexcept {
+  readers.fetch_add(1);
+  for (Runtime* one = first_runtime.load(); one != nullptr; one = one->next_runtime.load()) {
+    visit(*one, context);
+  }
+  readers.fetch_sub(1);
+}
+
+bool any_runtime() noexcept { return first_runtime.load() != nullptr; }
 
 std::uint32_t current_runtime_id() noexcept {
   const Runtime* runtime = current_runtime();
@@ -157,6 +183,7 @@ void run_for_thread(const char* what, std::uint32_t id, Task<> (*body)(void*), v
     Runtime* runtime = current_runtime();
     if (runtime == nullptr || runtime->stopping()) return;
     runtime->add_resource(*errand);
+    runtime->deadlock_watch().add_life();
     started = true;
     go([errand, body, context]() -> Task<> {
       try {
@@ -167,6 +194,7 @@ void run_for_thread(const char* what, std::uint32_t id, Task<> (*body)(void*), v
         errand->sleeper.error = std::current_exception();
       }
       current_runtime()->remove_resource(*errand);
+      current_runtime()->deadlock_watch().end_life();
       errand->sleeper.finish();
     });
   };
@@ -181,3 +209,33 @@ void run_for_thread(const char* what, std::uint32_t id, Task<> (*body)(void*), v
 }
 
 }  // namespace ringo::detail
+
+namespace ringo {
+
+KeepAlive::KeepAlive()
+    : runtime_(detail::on_worker_thread() ? detail::current_runtime_id()
+                                          : detail::only_runtime("KeepAlive")) {
+  detail::with_runtime_of(runtime_, [] {
+    if (detail::Runtime* runtime = detail::current_runtime()) runtime->deadlock_watch().add_life();
+  });
+}
+
+KeepAlive::~KeepAlive() {
+  if (runtime_ == 0) return;
+  const std::uint32_t id = runtime_;
+  auto end = [id] {
+    detail::Runtime* runtime = detail::current_runtime();
+    if (runtime != nullptr && runtime->id() == id) runtime->deadlock_watch().end_life();
+  };
+  try {
+    if (detail::current_runtime_id() == id) {
+      end();
+    } else {
+      detail::call_on_runtime(id, [](void* f) { (*static_cast<decltype(end)*>(f))(); }, &end);
+    }
+  } catch (...) {
+    // The runtime has ended, or is about to.
+  }
+}
+
+}  // namespace ringo

@@ -51,6 +51,19 @@ void run_for_thread(const char* what, F&& body) {
 }
 
 class Runtime;
+/// Visits the runtimes that live, without a lock; none of them ends meanwhile. In signal handlers,
+/// too.
+void visit_runtimes(void (*visit)(Runtime&, void*), void* context) noexcept;
+template <class F>
+void for_each_runtime(F&& f) noexcept {
+  visit_runtimes(
+      [](Runtime& runtime, void* context) {
+        (*static_cast<std::remove_reference_t<F>*>(context))(runtime);
+      },
+      &f);
+}
+bool any_runtime() noexcept;
+
 void register_runtime(Runtime& runtime);
 /// After this no call reaches it any more, and those that did have been carried out: before any
 /// thread touches without it what was its own. On worker 0, when no goroutine runs any more.

@@ -70,52 +70,47 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   }
   Goroutine* g = records_.take();
   g->leaf = root.handle();
-  g->root = root.handle();
-  g->root_promise = &root;
+  g->root = &root;
   g->worker = this;
   g->wait = nullptr;
   g->runtime_id = runtime_.id();
   g->closure = closure;
-  g->destroy_closure = destroy_closure;
+  if (closure != nullptr) g->destroy_closure = destroy_closure;
   g->home = home;
   g->id = next_id();
   g->spawn_site = site;
-  g->joiner = nullptr;
   g->join.store(0, std::memory_order_relaxed);
-  g->shielded = false;
-  g->drain_exempt = false;
-  g->is_main = false;
   ContextNode* context = placement.context;
-  if (context == nullptr && running_ != nullptr) context = running_->context;
-  if (context != nullptr) context->retain();
-  enter_context(g, context);
-  g->resumed_at.store(coarse_now_, std::memory_order_relaxed);
-  g->spawner = running_ != nullptr ? running_->id : 0;
+  g->spawner = 0;
+  if (const Goroutine* spawner = current_goroutine()) {
+    g->spawner = spawner->id;
+    if (context == nullptr) context = spawner->context;
+  }
+  g->guarded = runtime_.draining();
+  g->cancel_requested.store(g->guarded, std::memory_order_relaxed);
+  if (context != nullptr) [[unlikely]] {
+    context->retain();
+    enter_context(g, context);
+  }
   g->state.store(RunState::runnable, std::memory_order_release);
   root.g = g;
   WorkerCounters::add(counters.started);
   return g;
 }
 
-namespace {
-
-Goroutine* spawn_here(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
-                      Placement placement, std::source_location site) {
-  Worker& worker = *Worker::current();
-  Goroutine* g = worker.make_goroutine(root, closure, destroy_closure, placement, site);
-  worker.ready(g);  // its frame is in the cache, and whoever awaits it at once finds it next
-  return g;
-}
-
-}  // namespace
-
 Goroutine* spawn(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
                  Placement placement, std::source_location site) {
-  if (on_worker_thread()) return spawn_here(root, closure, destroy_closure, placement, site);
+  const auto start_on = [&](Worker& worker) {
+    Goroutine* g = worker.make_goroutine(root, closure, destroy_closure, placement, site);
+    worker.ready(g);  // its frame is in the cache, and whoever awaits it at once finds it next
+    return g;
+  };
+  if (Worker* worker = Worker::current()) [[likely]] return start_on(*worker);
   Goroutine* g = nullptr;
   with_runtime_of(only_runtime("go"), [&] {
-    if (!on_worker_thread()) panic("go: the runtime has ended");
-    g = spawn_here(root, closure, destroy_closure, placement, site);
+    Worker* worker = Worker::current();
+    if (worker == nullptr) panic("go: the runtime has ended");
+    g = start_on(*worker);
   });
   return g;
 }
@@ -138,19 +133,16 @@ std::uint32_t join_set(Goroutine* g, std::uint32_t bit) noexcept {
 
 void dispose(Goroutine* g, RecordCache* records) noexcept {
   std::uint32_t join = g->join.load(std::memory_order_relaxed);
-  if (g->root_promise->error && (join & (join_taken | join_seen)) == 0) report_unseen(g);
-  g->root.destroy();
+  if (g->root->error && (join & (join_taken | join_seen)) == 0) report_unseen(g);
+  g->root->handle().destroy();
   g->root = nullptr;
-  g->root_promise = nullptr;
-  if (g->destroy_closure != nullptr) g->destroy_closure(g->closure);
-  g->closure = nullptr;
-  g->destroy_closure = nullptr;
-  if (g->thrown != nullptr) delete std::exchange(g->thrown, nullptr);
+  if (g->closure != nullptr) g->destroy_closure(std::exchange(g->closure, nullptr));
+  if ((join & join_traced) != 0) delete std::exchange(g->thrown, nullptr);
   g->state.store(RunState::free, std::memory_order_release);
   if (records != nullptr) {
     records->give(g);
   } else {
-    g->list_next = nullptr;
+    link(*g, nullptr);
     RecordPool::instance().give_batch(g);
   }
 }
@@ -163,12 +155,16 @@ void drop_handle(Goroutine* g) noexcept {
 
 void Worker::finish(Goroutine* g) noexcept {
   WorkerCounters::add(counters.ended);
-  leave_context(g);
+  if (g->context != nullptr) [[unlikely]] leave_context(g);
   g->leaf = nullptr;
   g->state.store(RunState::finished, std::memory_order_release);
-  if (g->is_main) {
-    if (g->root_promise->error) report_uncaught(g);
-    runtime_.main_returned(*this);
+  if (is_main(*g)) {
+    if (g->root->error && ended_by_goexit(g->root->error)) {
+      runtime_.deadlock_watch().main_left();
+    } else {
+      if (g->root->error) report_uncaught(g);
+      runtime_.main_returned(*this);
+    }
   }
   if ((g->join.load(std::memory_order_acquire) & join_dropped) != 0) {
     dispose(g, &records_);  // nobody else knows it
@@ -216,12 +212,13 @@ void JoinCaseBase::withdraw() noexcept {
 }
 
 void exception_is_seen(Goroutine* g) noexcept { join_set(g, join_seen); }
+void exception_is_traced(Goroutine* g) noexcept { join_set(g, join_traced); }
 
 void take_outcome(Goroutine* g) {
   if ((join_set(g, join_taken) & join_taken) != 0) {
     panic("the result of this goroutine was taken before: a JoinHandle is awaited once");
   }
-  std::exception_ptr& error = g->root_promise->error;
+  std::exception_ptr& error = g->root->error;
   if (!error) return;
   try {
     std::rethrow_exception(error);
@@ -252,6 +249,10 @@ void join_blocking(Goroutine* g) {
 }
 
 void throw_empty_handle() { panic("this JoinHandle has no goroutine (detached or moved from)"); }
+Placement pinned_to(int worker) {
+  if (worker < 0) panic("go_on: there is no worker of that number");
+  return Placement(worker);
+}
 void throw_go_of_nil() { panic("go of nil func value"); }
 void throw_task_awaited_twice() {
   panic("this Task has no coroutine: it was awaited, started or moved from before");

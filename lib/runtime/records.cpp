@@ -17,12 +17,14 @@ Goroutine* RecordPool::take_batch() {
     batches_.pop_back();
     return chain;
   }
-  slabs_.reserve(slabs_.size() + 1);
-  batches_.reserve(slabs_.size() * 4 + 4);  // so that give_batch() seldom allocates
-  auto* slab = new Goroutine[slab_size];
-  slabs_.push_back(slab);
-  for (std::size_t i = 0; i + 1 < slab_size; ++i) slab[i].list_next = &slab[i + 1];
-  return slab;
+  batches_.reserve(slab_count_ * 4 + 4);  // so that give_batch() seldom allocates
+  auto* slab = new Slab;
+  Goroutine* records = slab->records;
+  for (std::size_t i = 0; i + 1 < slab_size; ++i) link(records[i], &records[i + 1]);
+  slab->next = slabs_.load(std::memory_order_relaxed);
+  slabs_.store(slab, std::memory_order_release);
+  ++slab_count_;
+  return records;
 }
 
 void RecordPool::give_batch(Goroutine* chain) noexcept {
@@ -34,7 +36,7 @@ RecordCache::~RecordCache() { spill(0); }
 
 void RecordCache::refill() {
   free_ = RecordPool::instance().take_batch();
-  for (Goroutine* g = free_; g != nullptr; g = g->list_next) ++count_;
+  for (Goroutine* g = free_; g != nullptr; g = next_free(*g)) ++count_;
 }
 
 void RecordCache::spill(std::size_t keep) noexcept {
@@ -42,12 +44,12 @@ void RecordCache::spill(std::size_t keep) noexcept {
     Goroutine* chain = free_;
     Goroutine* last = free_;
     std::size_t taken = 1;
-    while (taken < RecordPool::batch_size && last->list_next != nullptr) {
-      last = last->list_next;
+    while (taken < RecordPool::batch_size && next_free(*last) != nullptr) {
+      last = next_free(*last);
       ++taken;
     }
-    free_ = last->list_next;
-    last->list_next = nullptr;
+    free_ = next_free(*last);
+    link(*last, nullptr);
     count_ -= taken;
     RecordPool::instance().give_batch(chain);
   }

@@ -1,6 +1,7 @@
 // Where the records of goroutines live: slabs that are recycled but never unmapped.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <mutex>
 #include <vector>
@@ -9,22 +10,38 @@
 
 namespace ringo::detail {
 
+/// Free records are chained in their first line, by the link of an inbox that they are not in.
+inline Goroutine* next_free(const Goroutine& g) noexcept {
+  return static_cast<Goroutine*>(g.inbox_next);
+}
+inline void link(Goroutine& g, Goroutine* next) noexcept { g.inbox_next = next; }
+
 /// All records of the process. Stale claims, handles that outlive their runtime, and the dump may
 /// read a record at any time; frames of abandoned goroutines stay reachable from here.
 class RecordPool {
  public:
   static RecordPool& instance() noexcept;
 
-  /// A chain of free records, linked by list_next. Throws std::bad_alloc.
+  /// A chain of free records, linked as by link(). Throws std::bad_alloc.
   Goroutine* take_batch();
   void give_batch(Goroutine* chain) noexcept;
 
-  /// Visits every record, free ones included, under the pool's lock.
+  /// Visits every record, free ones included, without a lock.
   template <class F>
   void for_each(F&& visit) {
-    std::lock_guard guard(mutex_);
-    for (Goroutine* slab : slabs_) {
-      for (std::size_t i = 0; i < slab_size; ++i) visit(slab[i]);
+    for (Slab* slab = slabs_.load(std::memory_order_acquire); slab != nullptr; slab = slab->next) {
+      for (Goroutine& g : slab->records) visit(g);
+    }
+  }
+
+  /// The same for readers, as long as look(record) returns true. In signal handlers, too.
+  template <class F>
+  void look_at_each(F&& look) const {
+    for (const Slab* slab = slabs_.load(std::memory_order_acquire); slab != nullptr;
+         slab = slab->next) {
+      for (const Goroutine& g : slab->records) {
+        if (!look(g)) return;
+      }
     }
   }
 
@@ -34,8 +51,14 @@ class RecordPool {
  private:
   RecordPool() = default;
 
+  struct Slab {
+    Slab* next = nullptr;  // constant once it is in the list
+    Goroutine records[slab_size];
+  };
+
+  std::atomic<Slab*> slabs_{nullptr};
   std::mutex mutex_;
-  std::vector<Goroutine*> slabs_;
+  std::size_t slab_count_ = 0;
   std::vector<Goroutine*> batches_;
 };
 
@@ -46,12 +69,12 @@ class RecordCache {
   Goroutine* take() {
     if (free_ == nullptr) refill();
     Goroutine* g = free_;
-    free_ = g->list_next;
+    free_ = next_free(*g);
     --count_;
     return g;
   }
   void give(Goroutine* g) noexcept {
-    g->list_next = free_;
+    link(*g, free_);
     free_ = g;
     if (++count_ >= 4 * RecordPool::batch_size) spill(RecordPool::batch_size);
   }

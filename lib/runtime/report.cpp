@@ -83,17 +83,27 @@ bool ended_quietly(const std::exception_ptr& error) noexcept {
   }
 }
 
+bool ended_by_goexit(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Goexit&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 void report_unseen(Goroutine* g) noexcept {
-  if (ended_quietly(g->root_promise->error)) return;
+  if (ended_quietly(g->root->error)) return;
   StringSink out;
-  out << "panic: " << describe(g->root_promise->error) << "\n\n";
+  out << "panic: " << describe(g->root->error) << "\n\n";
   write_thrown(out, *g);
   last_words(out.text);
 }
 
 void report_uncaught(Goroutine* g) noexcept {
-  if (ended_quietly(g->root_promise->error)) {
-    last_words("fatal error: main was cancelled or called goexit\n");
+  if (ended_quietly(g->root->error)) {
+    last_words("fatal error: main was cancelled\n");
   }
   report_unseen(g);
 }

@@ -19,6 +19,9 @@ std::string describe(const std::exception_ptr& error);
 /// Did it end by Canceled or goexit(), which nobody reports?
 bool ended_quietly(const std::exception_ptr& error) noexcept;
 
+/// By goexit()?
+bool ended_by_goexit(const std::exception_ptr& error) noexcept;
+
 /// An exception left goroutine g and nobody holds a handle that could carry it: reports and exits
 /// with status 2, unless it ended quietly.
 void report_unseen(Goroutine* g) noexcept;

@@ -13,6 +13,7 @@
 
 #include "base/log.hpp"
 #include "runtime/blocking_pool.hpp"
+#include "runtime/dump.hpp"
 #include "runtime/external.hpp"
 #include "runtime/settings.hpp"
 
@@ -43,6 +44,8 @@ Runtime::Runtime(const Options& options, Environment* environment)
     : options_(resolve_options(options, environment != nullptr)),
       environment_(environment),
       id_(last_runtime_id.fetch_add(1, std::memory_order_relaxed) + 1),
+      world_(*this, options_.workers),
+      deadlock_watch_(*this),
       kind_(options_.driver),
       driver_by_program_(options.driver != DriverKind::automatic),
       blocking_pool_(std::make_shared<BlockingPool>(blocking_threads())) {
@@ -60,6 +63,7 @@ Runtime::~Runtime() = default;
 void Runtime::run(Task<> main_task) {
   const bool several = workers_.size() > 1;
   if (several) threaded_runtimes.fetch_add(1, std::memory_order_seq_cst);
+  if (options_.dump_on_sigquit) catch_sigquit();
   register_runtime(*this);
   Worker& first = *workers_[0];
   first.enter_thread();
@@ -79,7 +83,6 @@ void Runtime::run(Task<> main_task) {
     main_ = first.make_goroutine(root.promise(), nullptr, nullptr, -1,
                                  std::source_location::current());
     SpawnAccess::disown(main_task);
-    main_->is_main = true;
     main_->join.store(join_dropped, std::memory_order_relaxed);
     first.ready_at_tail(main_);  // from here on another worker may run it to its end
     first.loop();
@@ -91,6 +94,7 @@ void Runtime::run(Task<> main_task) {
   // Only now: a call may have waited for this runtime, as in send_blocking().
   blocking_pool_->join(blocking_patience);
   if (several) threaded_runtimes.fetch_sub(1, std::memory_order_seq_cst);
+  if (options_.dump_on_sigquit) release_sigquit();
   if (give_up_) {
     std::string why = failure_.message;
     if (options_.driver == DriverKind::uring) {
@@ -100,6 +104,7 @@ void Runtime::run(Task<> main_task) {
     }
     refuse_to_start(why);
   }
+  if (!deadlock_watch_.report().empty()) throw Deadlock(deadlock_watch_.report().c_str());
 }
 
 void Runtime::worker_thread(unsigned index) {
@@ -173,8 +178,10 @@ void Runtime::main_returned(Worker& worker) noexcept {
   if (options_.drain.count() <= 0) return stop();
   drain_deadline_.store(worker.now() + options_.drain.count(), std::memory_order_relaxed);
   draining_.store(true, std::memory_order_seq_cst);
-  pause_.store(true, std::memory_order_seq_cst);
-  wake_all();
+  world_.stop(World::for_ever, false);
+  cancel_everything();
+  world_.release();
+  check_drained();
 }
 
 void Runtime::stop() noexcept {
@@ -184,14 +191,6 @@ void Runtime::stop() noexcept {
 
 void Runtime::wake_all() noexcept {
   for (auto& worker : workers_) worker->wake();
-}
-
-void Runtime::pause_here() noexcept {
-  meet_and([&] {
-    cancel_everything();
-    pause_.store(false, std::memory_order_seq_cst);
-  });
-  check_drained();
 }
 
 void Runtime::check_drained() noexcept {
@@ -206,12 +205,12 @@ std::int64_t Runtime::drain_deadline() const noexcept {
 /// with g->wait set, or its goroutine is queued already.
 void Runtime::cancel_everything() noexcept {
   RecordPool::instance().for_each([this](Goroutine& g) {
-    if (g.runtime_id != id_ || g.root_promise == nullptr || g.leaf == nullptr) return;
+    if (g.runtime_id != id_ || g.root == nullptr || g.leaf == nullptr) return;
     if (g.drain_exempt) return;  // it hears of it when shield() ends
     g.guarded = true;
     g.cancel_requested.store(true, std::memory_order_relaxed);
     CaseBase* wait = g.wait;
-    if (wait == nullptr || g.shielded) return;
+    if (wait == nullptr || g.shielded || is_running(g)) return;
     if (wait->node.seq == 0) {
       wait->withdraw();
       wait->node.seq = claim_step;  // from now on decided by `winner`
@@ -225,6 +224,7 @@ void Runtime::cancel_everything() noexcept {
 }
 
 void Runtime::end_worker(Worker& worker) noexcept {
+  world_.leave(worker);
   // Nobody runs a goroutine any more. Close the door to other threads; what they have asked for is
   // still carried out, though no goroutine will run.
   meet_and([&] { blocking_pool_->close(); });
@@ -290,6 +290,27 @@ std::size_t Runtime::goroutines() const noexcept {
     started += worker->counters.started.load(std::memory_order_acquire);
   }
   return static_cast<std::size_t>(started - ended);
+}
+
+bool Runtime::is_running(const Goroutine& g) const noexcept {
+  for (const auto& worker : workers_) {
+    if (worker->current_goroutine() == &g) return true;
+  }
+  return false;
+}
+
+std::vector<int> Runtime::threads() const {
+  std::vector<int> all = blocking_pool_->threads();
+  for (const auto& worker : workers_) all.push_back(worker->thread());
+  return all;
+}
+
+bool Runtime::any_resource_alive() noexcept {
+  std::lock_guard guard(resources_mutex_);
+  for (Resource* one = resources_; one != nullptr; one = one->next_) {
+    if (one->is_alive()) return true;
+  }
+  return false;
 }
 
 bool Runtime::begin_search() noexcept {

@@ -11,8 +11,10 @@
 
 #include <ringo/run.hpp>
 
+#include "runtime/deadlock_watch.hpp"
 #include "runtime/environment.hpp"
 #include "runtime/worker.hpp"
+#include "runtime/world.hpp"
 
 namespace ringo::detail {
 
@@ -23,6 +25,10 @@ class Resource {
  public:
   /// The runtime has stopped: no goroutine runs any more, the drivers are gone.
   virtual void runtime_ended() noexcept = 0;
+
+  /// Will it make a goroutine run though that waits for other goroutines only? Asked while the
+  /// world stands still.
+  virtual bool is_alive() noexcept { return false; }
 
  protected:
   ~Resource() = default;
@@ -77,17 +83,26 @@ class Runtime {
   /// The threads of blocking().
   BlockingPool& blocking_pool() const noexcept { return *blocking_pool_; }
 
-  /// All workers have left their goroutines: cancel what waits. By one of them.
+  /// While the world stands still: cancels what waits. By a worker.
   void cancel_everything() noexcept;
-  bool pause_wanted() const noexcept { return pause_.load(std::memory_order_seq_cst); }
-  /// Waits until all workers are here; the last one runs cancel_everything().
-  void pause_here() noexcept;
+  World& world() noexcept { return world_; }
+  const World& world() const noexcept { return world_; }
+  DeadlockWatch& deadlock_watch() noexcept { return deadlock_watch_; }
+  /// While the world stands still: is g the goroutine that some worker runs?
+  bool is_running(const Goroutine& g) const noexcept;
+  /// The threads of the workers and of blocking(), by their ids.
+  std::vector<int> threads() const;
+  bool any_resource_alive() noexcept;
+  /// Ends the loops. From any worker.
+  void stop() noexcept;
+
+  // Of the list of runtimes that the dump goes by.
+  std::atomic<Runtime*> next_runtime{nullptr};
 
  private:
   void worker_thread(unsigned index);
   void make_drivers(Worker& worker);
   void end_worker(Worker& worker) noexcept;
-  void stop() noexcept;
   void wake_all() noexcept;
   void release_resources() noexcept;
   void unlink(Resource& resource) noexcept;
@@ -102,11 +117,12 @@ class Runtime {
 
   std::atomic<bool> stopping_{false};
   std::atomic<bool> draining_{false};
-  std::atomic<bool> pause_{false};
   std::atomic<std::int64_t> drain_deadline_{0};
   std::atomic<int> searching_{0};
+  World world_;
+  DeadlockWatch deadlock_watch_;
 
-  // Meeting point of the workers, for starting, pausing and ending.
+  // Meeting point of the workers, for starting and ending.
   std::mutex meeting_mutex_;
   std::condition_variable meeting_;
   unsigned arrived_ = 0;

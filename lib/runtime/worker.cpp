@@ -1,5 +1,8 @@
 #include "runtime/worker.hpp"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <utility>
 
 #include <ringo/detail/promise.hpp>
@@ -13,7 +16,6 @@ namespace {
 // Initial-exec: the library is not made to be loaded by dlopen, and this saves a call per access.
 [[gnu::tls_model("initial-exec")]] thread_local Worker* this_thread_worker = nullptr;
 
-constexpr unsigned look_around_every = 61;  // resumptions, a prime as in Go's scheduler
 constexpr unsigned slot_runs_limit = 32;    // in a row, before the queue has its turn
 constexpr std::int64_t spin_max_ns = 50'000;
 constexpr std::int64_t nap_min_ns = 100'000;
@@ -26,21 +28,31 @@ Worker::Worker(Runtime& runtime, unsigned index)
       index_(index),
       alone_(runtime.options().workers == 1),
       environment_(runtime.environment()),
+      next_id_(1 + index),
       random_(0),
       queue_(!alone_) {}
 
 Worker* Worker::current() noexcept { return this_thread_worker; }
 
-void Worker::enter_thread() noexcept { this_thread_worker = this; }
+void Worker::enter_thread() noexcept {
+  this_thread_worker = this;
+  thread_.store(static_cast<int>(::syscall(SYS_gettid)), std::memory_order_relaxed);
+  runtime_.world().enter(*this);
+  id_step_ = runtime_.worker_count();
+}
+
+void Worker::publish_driver_stats() noexcept {
+  const DriverStats& stats = driver_->stats();
+  counters.enters.store(stats.enters, std::memory_order_relaxed);
+  counters.completions.store(stats.completions, std::memory_order_relaxed);
+  counters.bells.store(stats.bells, std::memory_order_relaxed);
+}
+
 void Worker::leave_thread() noexcept { this_thread_worker = nullptr; }
 
 std::int64_t Worker::now() {
   coarse_now_ = environment_ != nullptr ? environment_->now() : steady_now();
   return coarse_now_;
-}
-
-std::uint64_t Worker::next_id() noexcept {
-  return 1 + index_ + runtime_.worker_count() * ids_++;
 }
 
 // --- ready goroutines ---------------------------------------------------------------------------
@@ -70,6 +82,8 @@ void Worker::ready_at_tail(Goroutine* g) noexcept {
     g->list_next = nullptr;
     (pinned_tail_ != nullptr ? pinned_tail_->list_next : pinned_head_) = g;
     pinned_tail_ = g;
+    pinned_count_.store(pinned_count_.load(std::memory_order_relaxed) + 1,
+                        std::memory_order_relaxed);
     return;
   }
   queue_.push(g);
@@ -93,6 +107,8 @@ Goroutine* Worker::take_pinned() noexcept {
   if (g == nullptr) return nullptr;
   pinned_head_ = g->list_next;
   if (pinned_head_ == nullptr) pinned_tail_ = nullptr;
+  pinned_count_.store(pinned_count_.load(std::memory_order_relaxed) - 1,
+                      std::memory_order_relaxed);
   return g;
 }
 
@@ -123,8 +139,8 @@ Goroutine* Worker::take() noexcept {
 void Worker::resume(Goroutine* g) {
   g->worker = this;
   g->budget = operation_budget;
-  g->resumed_at.store(coarse_now_, std::memory_order_relaxed);
-  running_ = g;
+  g->resumed_at.store(coarse_moment(coarse_now_), std::memory_order_relaxed);
+  running_.store(g, std::memory_order_relaxed);
   std::coroutine_handle<> next = g->leaf;
   for (;;) {
     g->depth = transfer_depth;
@@ -133,28 +149,36 @@ void Worker::resume(Goroutine* g) {
     if (!bounced_) break;
     next = std::exchange(bounced_, nullptr);
   }
-  running_ = nullptr;
+  running_.store(nullptr, std::memory_order_relaxed);
   if (finished_ != nullptr) finish(std::exchange(finished_, nullptr));
 }
 
 // --- the loop -----------------------------------------------------------------------------------
 
 void Worker::loop() {
+  now();
   while (!runtime_.stopping()) {
-    if (runtime_.pause_wanted()) [[unlikely]] runtime_.pause_here();
-    if (++ticks_ >= look_around_every) [[unlikely]] {
-      ticks_ = 0;
+    if (runtime_.world().wanted()) [[unlikely]] {
+      runtime_.world().stand(*this);
+      if (runtime_.draining()) runtime_.check_drained();
+      continue;
+    }
+    const std::uint64_t resumptions = resumptions_.load(std::memory_order_relaxed);
+    if (resumptions >= look_around_at_) [[unlikely]] {
+      look_around_at_ = resumptions + look_around_every;
       look_around();
+      // What reports tell about time goes by this clock.
+      if ((++looks_ & 15) == 0) {
+        if (environment_ == nullptr) now();
+        publish_driver_stats();
+      }
     }
     Goroutine* g = take();
     if (g == nullptr) {
       g = idle();
       if (g == nullptr) continue;
     }
-    if (!alone_) {
-      resumptions_.store(resumptions_.load(std::memory_order_relaxed) + 1,
-                         std::memory_order_relaxed);
-    }
+    resumptions_.store(resumptions + 1, std::memory_order_relaxed);
     resume(g);
   }
 }
@@ -200,7 +224,7 @@ bool Worker::spin(std::int64_t until) {
   for (;;) {
     for (int i = 0; i < 16; ++i) {
       if (inbox_.load(std::memory_order_relaxed) != nullptr || runtime_.stopping() ||
-          runtime_.pause_wanted()) {
+          runtime_.world().wanted()) {
         drain_inbox();
         return true;
       }
@@ -247,16 +271,19 @@ std::int64_t Worker::park_limit() noexcept {
 /// then look at the queues and at who is awake, and take only a nap if anybody is.
 void Worker::park() {
   WorkerCounters::add(counters.parks);
+  publish_driver_stats();
+  in_flight_.store(driver_->in_flight() != 0, std::memory_order_relaxed);
   asleep_.store(true, std::memory_order_seq_cst);
   if (!alone_) runtime_.sleeping.fetch_add(1, std::memory_order_seq_cst);
   bool look_again = inbox_.load(std::memory_order_seq_cst) != nullptr || runtime_.stopping() ||
-                    runtime_.pause_wanted();
+                    runtime_.world().wanted();
   if (!alone_ && !look_again && !runtime_.options().pinned) {
     for (std::size_t i = 0; i < runtime_.worker_count() && !look_again; ++i) {
       look_again = !runtime_.worker(i).queue_.empty();
     }
   }
   std::int64_t limit = look_again ? 0 : park_limit();
+  if (limit != 0) limit = runtime_.deadlock_watch().before_sleep(*this, limit);
   if (limit != 0) {
     std::int64_t before = environment_ == nullptr ? now() : 0;
     driver_->poll(limit);

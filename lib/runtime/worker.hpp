@@ -5,6 +5,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include <ringo/detail/goroutine.hpp>
 
@@ -43,6 +44,10 @@ struct WorkerCounters {
   std::atomic<std::uint64_t> ended{0};
   std::atomic<std::uint64_t> steals{0};
   std::atomic<std::uint64_t> parks{0};
+  // The driver's own, as they were a little while ago.
+  std::atomic<std::uint64_t> enters{0};
+  std::atomic<std::uint64_t> completions{0};
+  std::atomic<std::uint64_t> bells{0};
 
   static void add(std::atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -68,7 +73,9 @@ class alignas(64) Worker {
   Driver& driver() const noexcept { return *driver_; }
   void set_driver(std::unique_ptr<Driver> driver) noexcept { driver_ = std::move(driver); }
   RecordCache& records() noexcept { return records_; }
-  Goroutine* current_goroutine() const noexcept { return running_; }
+  Goroutine* current_goroutine() const noexcept {
+    return running_.load(std::memory_order_relaxed);
+  }
   std::int64_t now();
   /// The clock as it was read last: somewhat behind.
   std::int64_t coarse_now() const noexcept { return coarse_now_; }
@@ -78,9 +85,11 @@ class alignas(64) Worker {
                             void (*destroy_closure)(void*) noexcept, Placement placement,
                             std::source_location site);
   /// Takes a free goroutine number.
-  std::uint64_t next_id() noexcept;
+  std::uint64_t next_id() noexcept { return std::exchange(next_id_, next_id_ + id_step_); }
   void set_bounced(std::coroutine_handle<> next) noexcept { bounced_ = next; }
   void set_finished(Goroutine* g) noexcept { finished_ = g; }
+  /// Copies the driver's counters to where other threads may read them.
+  void publish_driver_stats() noexcept;
   /// Attaches and detaches the thread.
   void enter_thread() noexcept;
   void leave_thread() noexcept;
@@ -94,12 +103,26 @@ class alignas(64) Worker {
   /// Ends a wait of the loop, so that it looks at its flags again.
   void wake() noexcept;
   bool asleep() const noexcept { return asleep_.load(std::memory_order_seq_cst); }
+  /// Had its driver operations in flight when it announced its sleep?
+  bool has_in_flight() const noexcept { return in_flight_.load(std::memory_order_relaxed); }
+  std::uint64_t resumptions() const noexcept {
+    return resumptions_.load(std::memory_order_relaxed);
+  }
+  /// Ready goroutines, as seen from any thread: a moment's guess.
+  std::size_t queue_depth() const noexcept {
+    return queue_.size() + pinned_count_.load(std::memory_order_relaxed) +
+           (slot_.load(std::memory_order_relaxed) != nullptr);
+  }
+  /// The id of its thread.
+  int thread() const noexcept { return thread_.load(std::memory_order_relaxed); }
 
   WorkerTimers timers;
   WorkerCounters counters;
 
  private:
   friend class Runtime;
+
+  static constexpr unsigned look_around_every = 61;  // resumptions, a prime as in Go's scheduler
 
   Goroutine* take() noexcept;
   Goroutine* take_slot() noexcept;
@@ -122,8 +145,9 @@ class alignas(64) Worker {
   // The owner's own.
   std::coroutine_handle<> bounced_;
   Goroutine* finished_ = nullptr;
-  Goroutine* running_ = nullptr;
-  unsigned ticks_ = 0;
+  std::atomic<Goroutine*> running_{nullptr};
+  std::uint64_t look_around_at_ = look_around_every;  // resumptions
+  unsigned looks_ = 0;
   unsigned slot_runs_ = 0;
   unsigned idle_rounds_ = 0;
   bool spin_next_ = false;       // before parking the next time
@@ -132,8 +156,10 @@ class alignas(64) Worker {
   std::int64_t coarse_now_ = 0;
   Goroutine* pinned_head_ = nullptr;
   Goroutine* pinned_tail_ = nullptr;
+  std::atomic<std::size_t> pinned_count_{0};
   bool pinned_turn_ = false;
-  std::uint64_t ids_ = 0;
+  std::uint64_t next_id_;
+  std::uint64_t id_step_ = 1;  // the number of workers
   Random random_;
   RecordCache records_;
   std::unique_ptr<Driver> driver_;
@@ -142,7 +168,9 @@ class alignas(64) Worker {
 
   RunQueue queue_;
   std::atomic<Goroutine*> slot_{nullptr};
-  std::atomic<std::uint64_t> resumptions_{0};  // thieves see by it whether the owner moves on
+  std::atomic<std::uint64_t> resumptions_{0};  // others see by it whether the owner moves on
+  std::atomic<bool> in_flight_{false};         // as it went to sleep
+  std::atomic<int> thread_{0};
 
   // Written by others.
   alignas(64) std::atomic<InboxNode*> inbox_{nullptr};

@@ -2,6 +2,10 @@
 // worker leaves the queue from there.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
 #include <ringo/detail/spin_lock.hpp>
 
 #include "runtime/timer_queue.hpp"
@@ -21,6 +25,24 @@ class WorkerTimers {
     SpinGuard guard(lock_);
     return queue_.remove(node);
   }
+
+  /// Is anything armed that will do something? From any worker. `idle` becomes the number of those
+  /// that may be armed for nobody.
+  bool armed(std::size_t& idle) noexcept {
+    SpinGuard guard(lock_);
+    idle = idle_.load(std::memory_order_relaxed);
+    return queue_.size() > idle;
+  }
+
+  std::size_t size() noexcept {
+    SpinGuard guard(lock_);
+    return queue_.size();
+  }
+
+  /// A timer that is going to be inserted, or is out again, may fire for nobody: it belongs to a
+  /// socket, which leaves it armed when its waiter goes. From any worker.
+  void idle_inserted() noexcept { idle_.fetch_add(1, std::memory_order_relaxed); }
+  void idle_gone() noexcept { idle_.fetch_sub(1, std::memory_order_relaxed); }
 
   std::int64_t next_deadline() noexcept {
     SpinGuard guard(lock_);
@@ -64,6 +86,7 @@ class WorkerTimers {
  private:
   SpinLock lock_;
   TimerQueue queue_;
+  std::atomic<std::size_t> idle_{0};
 };
 
 }  // namespace ringo::detail

@@ -52,7 +52,8 @@ void ChannelCore::forget_waiters() noexcept {
   receivers_.forget();
 }
 
-bool ChannelCore::send_locked(void* value, bool& ok, WaitNode*& partner) noexcept {
+// Both are inlined where a single operation tries them: calls made a buffered item 20% dearer.
+[[gnu::always_inline]] inline bool ChannelCore::send_locked(void* value, bool& ok, WaitNode*& partner) noexcept {
   if (closed_) {
     ok = false;
     return true;
@@ -74,7 +75,7 @@ bool ChannelCore::send_locked(void* value, bool& ok, WaitNode*& partner) noexcep
   return true;
 }
 
-bool ChannelCore::receive_locked(void* slot, bool& ok, WaitNode*& partner) noexcept {
+[[gnu::always_inline]] inline bool ChannelCore::receive_locked(void* slot, bool& ok, WaitNode*& partner) noexcept {
   std::size_t count = count_.load(std::memory_order_relaxed);
   if (count > 0) {
     std::byte* from = cell(head_);
@@ -183,10 +184,12 @@ void ChannelCore::close() {
 
 // --- one case of a wait -------------------------------------------------------------------------
 
-bool ChannelCase::try_locked(WaitNode*& partner) noexcept {
+[[gnu::always_inline]] inline bool ChannelCase::try_here(WaitNode*& partner) noexcept {
   return send_ ? core_->send_locked(node.slot, node.ok, partner)
                : core_->receive_locked(node.slot, node.ok, partner);
 }
+
+bool ChannelCase::try_locked(WaitNode*& partner) noexcept { return try_here(partner); }
 
 void ChannelCase::enlist_locked() noexcept { queue().push_back(node); }
 
@@ -197,7 +200,7 @@ bool ChannelCase::try_take() {
   bool took = false;
   {
     SpinGuard guard(core_->lock_);
-    took = try_locked(partner);
+    took = try_here(partner);
   }
   if (partner != nullptr) complete(*partner);
   return took;
@@ -211,7 +214,7 @@ Enlist ChannelCase::enlist() {
     SpinGuard guard(core_->lock_);
     // This is the only case of its wait, hence registered nowhere: it may look for a partner, and
     // needs no claim on itself.
-    if (!try_locked(partner)) {
+    if (!try_here(partner)) {
       enlist_locked();
       return Enlist::waiting;
     }

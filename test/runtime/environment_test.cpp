@@ -268,7 +268,7 @@ TEST_CASE("environment: the driver is the world's") {
     waited = world.time - before;
     timed_out = (co_await with_timeout(500ns, readable(quiet.fd()))).error() == Errc::timeout;
     // Somebody whom the end of the runtime finds waiting.
-    go([&]() -> Task<> { co_await writable(quiet.fd()); });
+    go([&]() -> Task<> { (void)co_await writable(quiet.fd()); });
     co_await yield();
   });
   CHECK(ready);

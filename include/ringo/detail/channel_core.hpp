@@ -64,6 +64,12 @@ class ChannelCore {
   /// Throws Panic "close of closed channel".
   void close();
 
+  /// Does a goroutine wait to receive?
+  bool has_receiver() noexcept {
+    SpinGuard guard(lock_);
+    return !receivers_.empty();
+  }
+
  private:
   friend class ChannelCase;
   friend class ChannelLocks;
@@ -169,6 +175,7 @@ class ChannelCase : public CaseBase {
   ~ChannelCase() = default;
 
  private:
+  bool try_here(WaitNode*& partner) noexcept;
   WaitQueue& queue() noexcept { return send_ ? core_->senders_ : core_->receivers_; }
 
   CoreHandle core_;

@@ -90,42 +90,51 @@ inline constexpr int transfer_depth = 48;     // nested symmetric transfers befo
 /// Record of one goroutine. Lives in slabs that are recycled but never unmapped, so that stale
 /// claims, the dump and handles may always read it.
 struct alignas(64) Goroutine : InboxNode {
-  // Touched at every resumption.
-  std::coroutine_handle<> leaf;  // the innermost frame: to resume, or the one that runs
+  // The first line: touched at every resumption.
+  std::coroutine_handle<> leaf;  // the frame to resume
   Worker* worker = nullptr;      // runs it, or ran it last
   std::atomic<std::uint64_t> claim{claim_claimed};
   CaseBase* wait = nullptr;  // its current single wait, for shutdown
-  std::int32_t budget = 0;
-  std::int16_t depth = 0;
-  bool guarded = false;      // waits must use the claim word: it can be cancelled
-  bool shielded = false;     // a cancellation is not delivered now; written by g alone
-  bool drain_exempt = false;  // inside shield(): the end of the runtime does not cancel it
   std::uint32_t winner = 0;  // which operation ended the wait
   std::uint32_t runtime_id = 0;
-  // Second line: birth, end and looks from outside.
-  std::coroutine_handle<> root;
-  PromiseBase* root_promise = nullptr;
+  std::atomic<std::uint32_t> resumed_at{0};  // its last resumption, as coarse_moment()
+  std::int16_t budget = 0;
+  std::int8_t depth = 0;
+  bool guarded = false;  // waits must use the claim word: it can be cancelled
+  // The second line: written at birth, read at the end.
+  PromiseBase* root = nullptr;
   void* closure = nullptr;  // callable and arguments, beside the frame
-  void (*destroy_closure)(void*) noexcept = nullptr;
-  Worker* home = nullptr;  // pinned here (go_on), or null
+  Worker* home = nullptr;   // pinned here (go_on), or null
   std::uint64_t id = 0;
+  std::uint64_t spawner = 0;  // id of the goroutine that started it; 0: none
   std::source_location spawn_site;
-  Goroutine* list_next = nullptr;      // pinned queue or free list
-  CaseBase* joiner = nullptr;          // guarded by join_lock
+  ContextNode* context = nullptr;  // a reference; null: the background
   std::atomic<std::uint32_t> join{0};  // the bits below
   SpinLock join_lock;
   std::atomic<RunState> state{RunState::free};
   std::atomic<WaitReason> reason{WaitReason::none};
   std::atomic<bool> cancel_requested{false};
-  std::atomic<bool> attached{false};  // in the list of its Context's CancelNode
-  bool is_main = false;
-  ContextNode* context = nullptr;     // a reference; null: the background
+  // The third line: what most goroutines never use. A free record has these as they stand here,
+  // destroy_closure excepted.
+  void (*destroy_closure)(void*) noexcept = nullptr;  // if there is a closure
+  CaseBase* joiner = nullptr;         // guarded by join_lock
   Goroutine* context_next = nullptr;  // both guarded by the CancelNode's lock
   Goroutine* context_prev = nullptr;
-  std::atomic<std::int64_t> resumed_at{0};  // the worker's coarse clock at the last resumption
-  std::uint64_t spawner = 0;                // id of the goroutine that started it; 0: none
-  ThrowTrace* thrown = nullptr;             // the frames its last exception went through
+  std::atomic<bool> attached{false};  // in the list of its Context's CancelNode
+  bool shielded = false;              // a cancellation is not delivered now; written by g alone
+  bool drain_exempt = false;          // inside shield(): the end of the runtime does not cancel it
+  ThrowTrace* thrown = nullptr;       // the frames its last exception went through
+  Goroutine* list_next = nullptr;     // in the queue of pinned ones
 };
+static_assert(sizeof(Goroutine) == 192);
+
+/// Main's goroutine is the first of its runtime.
+inline bool is_main(const Goroutine& g) noexcept { return g.id == 1; }
+
+/// A moment of the clock in units of 2^20 ns, about a millisecond. Wraps after 52 days.
+constexpr std::uint32_t coarse_moment(std::int64_t ns) noexcept {
+  return static_cast<std::uint32_t>(ns >> 20);
+}
 
 /// Where a new goroutine belongs: to a worker for good, or (-1) to any; to a Context, or (null) to
 /// that of the goroutine that starts it.
@@ -136,11 +145,19 @@ struct Placement {
   ContextNode* context;
 };
 
+static_assert(sizeof(Goroutine) == 192);
+
 inline constexpr std::uint32_t join_finished = 1;  // the root frame is at its final suspend
 inline constexpr std::uint32_t join_released = 8;  // and the runtime will not touch it again
 inline constexpr std::uint32_t join_dropped = 2;   // no handle is left
 inline constexpr std::uint32_t join_taken = 4;     // its result or exception was taken
+inline constexpr std::uint32_t join_traced = 32;   // `thrown` is to be freed
 inline constexpr std::uint32_t join_seen = 16;     // its exception is somebody's affair already
+
+/// The exception that will leave g is not reported if its handle is dropped.
+void exception_is_seen(Goroutine* g) noexcept;
+/// g->thrown is in use: it is to be freed with g.
+void exception_is_traced(Goroutine* g) noexcept;
 
 /// Claims the wait `seq` of g. True for exactly one caller.
 inline bool try_claim(Goroutine* g, std::uint64_t seq) noexcept {
