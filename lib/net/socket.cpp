@@ -100,6 +100,7 @@ void Socket::finish_close() noexcept {
   sys::close(fd);
   fd = -1;
   runtime_->remove_resource(*this);
+  release();  // never the last one: whoever calls has another
 }
 
 void Socket::close_from_anywhere() noexcept {
@@ -120,6 +121,7 @@ void Socket::runtime_ended() noexcept {
   closed_ = true;
   if (fd >= 0) sys::close(fd);
   fd = -1;
+  release();
 }
 
 // --- deadlines ----------------------------------------------------------------------------------

@@ -211,7 +211,9 @@ class Socket : public IoSource, public Resource, protected InboxNode {
   void finish_close() noexcept;
   void runtime_ended() noexcept final;
 
-  std::atomic<std::uint32_t> references_{1};
+  // Its maker's, and the runtime's until the descriptor is closed: a thread may drop the last handle
+  // when the runtime has shut its door and not yet come to its open sockets.
+  std::atomic<std::uint32_t> references_{2};
   std::atomic<std::uint32_t> wishes_{0};
   std::atomic<Worker*> home_{nullptr};
   Runtime* runtime_;

@@ -11,6 +11,7 @@
 
 #include <ringo/detail/promise.hpp>
 #include <ringo/panic.hpp>
+#include <ringo/protect.hpp>
 
 #include "runtime/chain.hpp"
 
@@ -120,6 +121,8 @@ void fatal(const char* what) noexcept {
 }  // namespace ringo::detail
 
 namespace ringo {
+
+void detail::throw_no_value() { panic("an Outcome without a value needs an exception"); }
 
 struct Panic::Text {
   std::atomic<unsigned> references{1};

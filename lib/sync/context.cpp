@@ -262,8 +262,10 @@ std::string to_string(const Context& context) {
 }
 
 void CancelFunc::cancel(const Error& cause) const {
-  if (context_.empty()) return;  // detached, or moved from
-  CancelNode* node = ContextAccess::node(context_)->canceler();
+  // Held: whoever this wakes may destroy us at once.
+  const Context context = context_;
+  if (context.empty()) return;  // detached, or moved from
+  CancelNode* node = ContextAccess::node(context)->canceler();
   const Error error(Errc::canceled);
   if (!node->done()) detail::cancel_node(*node, error, cause ? cause : error);
 }

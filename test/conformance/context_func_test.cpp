@@ -49,7 +49,9 @@ RINGO_TEST("CX-12: after_func runs once its Context is done, in a goroutine of i
     auto [ctx, cancel] = with_cancel(background());
     cancel();
     Channel<int> ran(1);
-    { auto dropped = after_func(ctx, [&] { ran.try_send(1); }); }
+    {
+      auto dropped = after_func(ctx, [&] { ran.try_send(1); });
+    }
     CHECK(co_await ran.recv() == 1);
   }
   {
@@ -202,6 +204,7 @@ RINGO_TEST("CX-12: example: after_func wakes waiters of a Cond") {
   for (auto& waiter : waiters) {
     CHECK((co_await waiter).message() == "context deadline exceeded");
   }
+  co_await eventually([] { return num_goroutines() == 1; });  // the functions use the lock
 }
 
 RINGO_TEST("CX-12: example: after_func ends a read by moving its deadline") {
@@ -214,7 +217,8 @@ RINGO_TEST("CX-12: example: after_func ends a read by moving its deadline") {
   });
   auto conn = (co_await net::TcpStream::connect(listener.local_address())).value();
   auto [ctx, cancel] = with_timeout(background(), 2ms);
-  auto stop = after_func(ctx, [&] { (void)conn.set_read_deadline(std::chrono::steady_clock::now()); });
+  auto stop =
+      after_func(ctx, [&] { (void)conn.set_read_deadline(std::chrono::steady_clock::now()); });
   char byte[1];
   auto n = co_await conn.read(byte);
   CHECK(!n);

@@ -39,7 +39,8 @@ inline Task<> check_done(Context ctx, Errc why) {
 
 inline Task<> check_ends_by_deadline(Context ctx) {
   bool done = false;
-  co_await select_any{on(ctx.done(), [&] { done = true; }), on(after(std::chrono::seconds(30)), [] {})};
+  co_await select_any{on(ctx.done(), [&] { done = true; }),
+                      on(after(std::chrono::seconds(30)), [] {})};
   CHECK(done);
   co_await check_done(ctx, Errc::deadline_exceeded);
 }

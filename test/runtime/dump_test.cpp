@@ -56,7 +56,7 @@ void spin_until(const std::atomic<bool>& flag) {
 
 }  // namespace
 
-RINGO_TEST("dump() shows what each goroutine waits for, with its chain, and the program goes on") {
+RINGO_TEST("GO-12: dump() shows what each goroutine waits for, with its chain, and the program goes on") {
   Channel<int> ch;
   Channel<int> other;
   Mutex mutex;
@@ -228,7 +228,7 @@ TEST_CASE("waits of a second and more are shown with their length") {
 
 // --- SIGQUIT ------------------------------------------------------------------------------------
 
-TEST_CASE("SIGQUIT prints every goroutine and exits with 2") {
+TEST_CASE("SG-03, GO-12: SIGQUIT prints every goroutine and exits with 2") {
   for_each_setting([](const Setting& setting) {
     Ended ended = in_child([&] {
       run_setting(setting, []() -> Task<> {

@@ -126,9 +126,9 @@ TEST_CASE("io_uring refused to all workers: the program runs on epoll, and one l
     int error;
     const char* words;
   };
-  for (const Refusal& refusal : {Refusal{EPERM, "seccomp profile of a container"},
-                                 Refusal{ENOSYS, "does not exist here"},
-                                 Refusal{ENOMEM, "RLIMIT_MEMLOCK"}}) {
+  for (const Refusal& refusal :
+       {Refusal{EPERM, "seccomp profile of a container"}, Refusal{ENOSYS, "does not exist here"},
+        Refusal{ENOMEM, "RLIMIT_MEMLOCK"}}) {
     falls_back(refusal.words, [&] { sys::set_faults(new RefuseUring(refusal.error, ~0u)); });
   }
 }
@@ -152,9 +152,8 @@ TEST_CASE("io_uring refused to some workers only: all of them run on epoll") {
 
 TEST_CASE("a seccomp filter refuses io_uring: the program runs on epoll") {
   for (const int error : {EPERM, ENOSYS}) {
-    falls_back(error == EPERM ? "seccomp profile of a container" : "does not exist here", [&] {
-      REQUIRE(filter_uring(SECCOMP_RET_ERRNO | static_cast<unsigned>(error)));
-    });
+    falls_back(error == EPERM ? "seccomp profile of a container" : "does not exist here",
+               [&] { REQUIRE(filter_uring(SECCOMP_RET_ERRNO | static_cast<unsigned>(error))); });
   }
 }
 

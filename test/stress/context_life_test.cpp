@@ -25,8 +25,8 @@ namespace {
 
 const ContextKey<Counted> counted_key{"counted"};
 
-/// Leaves a goroutine that waits, a function that is pending and a deadline that is armed on each of
-/// two layers, for the end of a run.
+/// Leaves a goroutine that waits, a function that is pending and a deadline that is armed on each
+/// of two layers, for the end of a run.
 Task<> leave_everything(Context parent, std::shared_ptr<std::atomic<int>> ran) {
   auto [ctx, cancel] = with_timeout(parent, 24h);
   auto [child, cancel_child] = with_timeout(ctx, 12h);

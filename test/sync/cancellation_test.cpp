@@ -1,4 +1,5 @@
-// Where a cancellation reaches: the Context of a goroutine, with_context, shield, with_timeout(Task).
+// Where a cancellation reaches: the Context of a goroutine, with_context, shield,
+// with_timeout(Task).
 #include <ringo/cancellation.hpp>
 
 #include <memory>
@@ -95,7 +96,8 @@ RINGO_TEST("cancellation: every wait of a cancelled goroutine ends, and so does 
   CHECK(ended == 3);
 }
 
-RINGO_TEST("cancellation: joining a cancelled goroutine throws JoinCanceled, detached it is silent") {
+RINGO_TEST(
+    "cancellation: joining a cancelled goroutine throws JoinCanceled, detached it is silent") {
   auto [ctx, cancel] = with_cancel(background());
   auto child = ctx.go(sleep_long);
   ctx.go(sleep_long).detach();
@@ -180,7 +182,8 @@ RINGO_TEST("cancellation: with_context changes the Context for a Task and back")
   CHECK(this_context() == background());
 }
 
-RINGO_TEST("cancellation: a cancellation of the outer Context reaches the inner one only below it") {
+RINGO_TEST(
+    "cancellation: a cancellation of the outer Context reaches the inner one only below it") {
   auto [outer, cancel] = with_cancel(background());
   Channel<int> release;
   std::atomic<int> inside{0};
@@ -279,7 +282,8 @@ TEST_CASE("cancellation: draining leaves what is shielded alone, and its inner t
   });
 }
 
-RINGO_TEST("cancellation: with_timeout of a Task gives its result, or a timeout once it has unwound") {
+RINGO_TEST(
+    "cancellation: with_timeout of a Task gives its result, or a timeout once it has unwound") {
   auto in_time = co_await with_timeout(30s, give(5));
   REQUIRE(in_time);
   CHECK(*in_time == 5);
@@ -354,7 +358,8 @@ RINGO_TEST("cancellation: nested timeouts, and a cancellation that is no timeout
   CHECK(*good == 3);
   auto [ctx, cancel] = with_cancel(background());
   auto runner = ctx.go([&]() -> Task<> {
-    CHECK(co_await canceled_in([&]() -> Task<> { (void)co_await with_timeout(24h, sleep_long()); }));
+    CHECK(
+        co_await canceled_in([&]() -> Task<> { (void)co_await with_timeout(24h, sleep_long()); }));
   });
   co_await test::yields(3);
   cancel();

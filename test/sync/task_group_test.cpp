@@ -26,11 +26,9 @@ template <class F>
 Task<How> outcome_of(F body) {
   try {
     co_await body();
-  } catch (const Canceled&) {
-    co_return How::canceled;
-  } catch (const JoinCanceled&) { co_return How::join_canceled; } catch (const std::exception&) {
-    co_return How::failed;
-  }
+  } catch (const Canceled&) { co_return How::canceled; } catch (const JoinCanceled&) {
+    co_return How::join_canceled;
+  } catch (const std::exception&) { co_return How::failed; }
   co_return How::returned;
 }
 

@@ -10,11 +10,6 @@ using namespace std::chrono_literals;
 using test::End;
 using test::Victim;
 
-// WG-07
-static_assert(!std::is_copy_constructible_v<WaitGroup>);
-static_assert(!std::is_copy_assignable_v<WaitGroup>);
-static_assert(!std::is_move_constructible_v<WaitGroup>);
-static_assert(!std::is_move_assignable_v<WaitGroup>);
 static_assert(sizeof(WaitGroup) <= 32);
 
 namespace {
@@ -71,6 +66,13 @@ struct Thrower {
 Task<> make_no_task(int) { throw std::runtime_error("no task"); }
 
 }  // namespace
+
+TEST_CASE("WG-07: copying or moving a WaitGroup does not compile") {
+  static_assert(!std::is_copy_constructible_v<WaitGroup>);
+  static_assert(!std::is_copy_assignable_v<WaitGroup>);
+  static_assert(!std::is_move_constructible_v<WaitGroup>);
+  static_assert(!std::is_move_assignable_v<WaitGroup>);
+}
 
 RINGO_TEST_PINNED("WG-01: at 0 all waiters go on, and not before") {
   WaitGroup wg;

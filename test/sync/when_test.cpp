@@ -51,9 +51,9 @@ template <class F>
 Task<std::string> failure_of(F body) {
   try {
     co_await body();
-  } catch (const std::exception& error) {
-    co_return error.what();
-  } catch (const Canceled&) { co_return "Canceled"; }
+  } catch (const std::exception& error) { co_return error.what(); } catch (const Canceled&) {
+    co_return "Canceled";
+  }
   co_return "";
 }
 
@@ -141,9 +141,7 @@ RINGO_TEST("when_any: the first that ends decides, the others are cancelled and 
   auto quiet = co_await when_any(waits<int>(unwound), nothing());
   CHECK(quiet.index() == 1);
   std::vector<Task<int>> tasks;
-  for (int i = 0; i < 20; ++i) {
-    tasks.push_back(i == 13 ? number(i, 30) : waits<int>(unwound));
-  }
+  for (int i = 0; i < 20; ++i) { tasks.push_back(i == 13 ? number(i, 30) : waits<int>(unwound)); }
   auto [index, value] = co_await when_any(std::move(tasks));
   CHECK(index == 13);
   CHECK(value == 13);
@@ -153,9 +151,7 @@ RINGO_TEST("when_any: the first that ends decides, the others are cancelled and 
 
 RINGO_TEST("when_any: a failure decides as well") {
   std::atomic<int> unwound{0};
-  auto body = [&]() -> Task<> {
-    co_await when_any(waits<int>(unwound), fails<int>("first", 20));
-  };
+  auto body = [&]() -> Task<> { co_await when_any(waits<int>(unwound), fails<int>("first", 20)); };
   CHECK(co_await failure_of(body) == "first");
   CHECK(unwound == 1);
   // One that comes too late does not.
