@@ -80,6 +80,8 @@ Task<R> group_child(GroupState* group, std::unique_ptr<C> given, bool has_place)
     if (group->limited() && !has_place) {
       co_await group->limit().acquire();
       leave.holds_place = true;
+      // The place may be that of one who was cancelled just before us.
+      if (group->context().err()) throw Canceled{};
     }
     if constexpr (is_task<decltype(closure->call())>) {
       co_return co_await closure->call();

@@ -396,7 +396,7 @@ RINGO_TEST("task_group: storm of failures and cancellations, everything ends and
   for (int round = 0; round < 150; ++round) {
     auto body = [&]() -> Task<> {
       co_await task_group([&](TaskGroup& group) -> Task<> {
-        // More than sleep, or they could keep everybody out who ends the group.
+        // Four children wait until they are cancelled: the limit leaves a place beside them.
         if (round % 3 == 0) group.set_limit(5);
         for (int i = 0; i < 12; ++i) {
           group.go([&, i]() -> Task<> {
