@@ -222,7 +222,8 @@ struct SpawnAccess {
                     "parameter a reference? then pass std::ref; is an argument not copyable? then "
                     "std::move it)");
       using R = std::invoke_result_t<Stored, std::unwrap_ref_decay_t<Args>...>;
-      if constexpr (std::is_pointer_v<std::remove_reference_t<F>> || std::is_member_pointer_v<Stored>) {
+      if constexpr (std::is_pointer_v<std::remove_reference_t<F>> ||
+                    std::is_member_pointer_v<Stored>) {
         if (f == nullptr) throw_go_of_nil();
       }
       if constexpr (is_task<R> && std::is_empty_v<Stored> && sizeof...(Args) == 0 &&
@@ -325,51 +326,54 @@ auto go_on(int worker_index, F&& f, RINGO_DETAIL_SITE) {
 }
 template <class F, class A1>
 auto go_on(int worker_index, F&& f, A1&& a1, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f),
+                                 std::forward<A1>(a1));
 }
 template <class F, class A1, class A2>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
-                                 std::forward<A2>(a2));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f),
+                                 std::forward<A1>(a1), std::forward<A2>(a2));
 }
 template <class F, class A1, class A2, class A3>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
-                                 std::forward<A2>(a2), std::forward<A3>(a3));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f),
+                                 std::forward<A1>(a1), std::forward<A2>(a2), std::forward<A3>(a3));
 }
 template <class F, class A1, class A2, class A3, class A4>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
-                                 std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f),
+                                 std::forward<A1>(a1), std::forward<A2>(a2), std::forward<A3>(a3),
+                                 std::forward<A4>(a4));
 }
 template <class F, class A1, class A2, class A3, class A4, class A5>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5,
            RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
-                                 std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
-                                 std::forward<A5>(a5));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f),
+                                 std::forward<A1>(a1), std::forward<A2>(a2), std::forward<A3>(a3),
+                                 std::forward<A4>(a4), std::forward<A5>(a5));
 }
 template <class F, class A1, class A2, class A3, class A4, class A5, class A6>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6,
            RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
-                                 std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
-                                 std::forward<A5>(a5), std::forward<A6>(a6));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f),
+                                 std::forward<A1>(a1), std::forward<A2>(a2), std::forward<A3>(a3),
+                                 std::forward<A4>(a4), std::forward<A5>(a5), std::forward<A6>(a6));
 }
 template <class F, class A1, class A2, class A3, class A4, class A5, class A6, class A7>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7&& a7,
            RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
-                                 std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
-                                 std::forward<A5>(a5), std::forward<A6>(a6), std::forward<A7>(a7));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f),
+                                 std::forward<A1>(a1), std::forward<A2>(a2), std::forward<A3>(a3),
+                                 std::forward<A4>(a4), std::forward<A5>(a5), std::forward<A6>(a6),
+                                 std::forward<A7>(a7));
 }
 template <class F, class A1, class A2, class A3, class A4, class A5, class A6, class A7, class A8>
 auto go_on(int worker_index, F&& f, A1&& a1, A2&& a2, A3&& a3, A4&& a4, A5&& a5, A6&& a6, A7&& a7,
            A8&& a8, RINGO_DETAIL_SITE) {
-  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f), std::forward<A1>(a1),
-                                 std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
-                                 std::forward<A5>(a5), std::forward<A6>(a6), std::forward<A7>(a7),
-                                 std::forward<A8>(a8));
+  return detail::SpawnAccess::go(detail::pinned_to(worker_index), site, std::forward<F>(f),
+                                 std::forward<A1>(a1), std::forward<A2>(a2), std::forward<A3>(a3),
+                                 std::forward<A4>(a4), std::forward<A5>(a5), std::forward<A6>(a6),
+                                 std::forward<A7>(a7), std::forward<A8>(a8));
 }
 
 #undef RINGO_DETAIL_SITE

@@ -367,8 +367,8 @@ class [[nodiscard("co_await it")]] WithTimeout {
 
 /// Awaits an operation for at most d: `auto r = co_await with_timeout(1s, ch.recv())` yields
 /// Result<R> of what the operation yields (Result<R> itself for I/O), with Errc::timeout (equal to
-/// std::errc::timed_out) if it did not take place in time; then it had no effect. A d that is not positive still lets an
-/// operation succeed that can proceed at once. Cancellable.
+/// std::errc::timed_out) if it did not take place in time; then it had no effect. A d that is not
+/// positive still lets an operation succeed that can proceed at once. Cancellable.
 template <class Rep, class Period, class Op>
   requires detail::IsOperation<std::remove_cvref_t<Op>>
 detail::WithTimeout<Op> with_timeout(std::chrono::duration<Rep, Period> d, Op&& operation) {

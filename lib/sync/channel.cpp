@@ -53,7 +53,8 @@ void ChannelCore::forget_waiters() noexcept {
 }
 
 // Both are inlined where a single operation tries them: calls made a buffered item 20% dearer.
-[[gnu::always_inline]] inline bool ChannelCore::send_locked(void* value, bool& ok, WaitNode*& partner) noexcept {
+[[gnu::always_inline]] inline bool ChannelCore::send_locked(void* value, bool& ok,
+                                                            WaitNode*& partner) noexcept {
   if (closed_) {
     ok = false;
     return true;
@@ -75,7 +76,8 @@ void ChannelCore::forget_waiters() noexcept {
   return true;
 }
 
-[[gnu::always_inline]] inline bool ChannelCore::receive_locked(void* slot, bool& ok, WaitNode*& partner) noexcept {
+[[gnu::always_inline]] inline bool ChannelCore::receive_locked(void* slot, bool& ok,
+                                                               WaitNode*& partner) noexcept {
   std::size_t count = count_.load(std::memory_order_relaxed);
   if (count > 0) {
     std::byte* from = cell(head_);
