@@ -98,21 +98,37 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   return g;
 }
 
-Goroutine* spawn(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
-                 Placement placement, std::source_location site) {
-  const auto start_on = [&](Worker& worker) {
-    Goroutine* g = worker.make_goroutine(root, closure, destroy_closure, placement, site);
-    worker.ready(g);  // its frame is in the cache, and whoever awaits it at once finds it next
-    return g;
-  };
-  if (Worker* worker = Worker::current()) [[likely]] return start_on(*worker);
+namespace {
+
+Goroutine* start_on(Worker& worker, PromiseBase& root, void* closure,
+                    void (*destroy_closure)(void*) noexcept, Placement placement,
+                    std::source_location site) {
+  Goroutine* g = worker.make_goroutine(root, closure, destroy_closure, placement, site);
+  worker.ready(g);  // its frame is in the cache, and whoever awaits it at once finds it next
+  return g;
+}
+
+[[gnu::noinline, gnu::cold]] Goroutine* spawn_from_thread(
+    PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept, Placement placement,
+    std::source_location site) {
   Goroutine* g = nullptr;
   with_runtime_of(only_runtime("go"), [&] {
     Worker* worker = Worker::current();
     if (worker == nullptr) panic("go: the runtime has ended");
-    g = start_on(*worker);
+    g = start_on(*worker, root, closure, destroy_closure, placement, site);
   });
   return g;
+}
+
+}  // namespace
+
+Goroutine* spawn(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
+                 Placement placement, std::source_location site) {
+  Worker* worker = Worker::current();
+  if (worker == nullptr) [[unlikely]] {
+    return spawn_from_thread(root, closure, destroy_closure, placement, site);
+  }
+  return start_on(*worker, root, closure, destroy_closure, placement, site);
 }
 
 // --- joining ------------------------------------------------------------------------------------
