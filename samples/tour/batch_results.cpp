@@ -11,7 +11,7 @@
 
 using namespace ringo;
 
-struct Outcome {
+struct ItemResult {
   int value = 0;
   std::string error;
 };
@@ -21,8 +21,8 @@ int process_item(const std::string& item) {
   return static_cast<int>(item.size());
 }
 
-Task<std::vector<Outcome>> process_batch(std::vector<std::string> items) {
-  std::vector<Outcome> results(items.size());
+Task<std::vector<ItemResult>> process_batch(std::vector<std::string> items) {
+  std::vector<ItemResult> results(items.size());
   auto process = [&](std::size_t place, const std::string& item) {
     try {
       results[place].value = process_item(item);
@@ -38,7 +38,7 @@ Task<std::vector<Outcome>> process_batch(std::vector<std::string> items) {
 
 Task<> app() {
   std::vector<std::string> items{"one", "", "three"};
-  for (const Outcome& outcome : co_await process_batch(std::move(items))) {
+  for (const ItemResult& outcome : co_await process_batch(std::move(items))) {
     if (outcome.error.empty()) {
       fmt::print("value {}\n", outcome.value);
     } else {
