@@ -169,3 +169,175 @@ TEST_CASE("DL-10: grpc/862: a connection that nobody closes") {
 TEST_CASE("DL-10: cockroach/24808: a full channel of one's own") {
   check_program(&cockroach_24808, Leak::always, {"cockroach_24808 [chan send]"});
 }
+
+// --- one side has been told to stop, the other has not ------------------------------------------
+
+namespace {
+
+// cockroach/10790: who waits for what comes first waits on when the sender has been cancelled.
+Task<> wait_for_first(Variant v, Context ctx, Channel<> first) {
+  if (v.fixed) {
+    co_await select_any{first.recv(), ctx.done()};
+  } else {
+    co_await first.recv();
+  }
+}
+
+Task<> cockroach_10790(Variant v) {
+  auto [ctx, cancel] = with_cancel(this_context());
+  std::vector<Channel<>> first(3);
+  for (Channel<>& ch : first) v.go(wait_for_first, v, ctx, ch);
+  co_await first[0].send();
+}
+
+// cockroach/18101: a restore that is cancelled takes no more of what is made ready for it.
+Task<> split_and_scatter(Variant v, Context ctx, Channel<int> ready) {
+  for (int i = 0; i < 3; ++i) {
+    if (v.fixed) {
+      auto sent = co_await select_any{ready.send(i), ctx.done()};
+      if (sent.index() == 1) co_return;
+    } else {
+      co_await ready.send(i);
+    }
+  }
+}
+
+Task<> cockroach_18101(Variant v) {
+  auto [ctx, cancel] = with_cancel(this_context());
+  Channel<int> ready;
+  v.go(split_and_scatter, v, ctx, ready);
+  co_await ready.recv();
+}
+
+// kubernetes/25331: a watch that ends by an error has nobody left to report the error to.
+struct Watch {
+  Channel<int> errors{1};
+  Channel<int> results;
+};
+
+Task<> run_watch(Variant v, std::shared_ptr<Watch> watch, Context ctx) {
+  const int error = (co_await watch->errors.recv()).value();
+  if (v.fixed) {
+    co_await select_any{watch->results.send(error), ctx.done()};
+  } else {
+    co_await watch->results.send(error);
+  }
+}
+
+Task<> kubernetes_25331(Variant v) {
+  auto watch = std::make_shared<Watch>();
+  auto [ctx, stop] = with_cancel(this_context());
+  v.go(run_watch, v, watch, ctx);
+  co_await watch->errors.send(5);
+  stop();
+}
+
+// grpc/1275: closing a stream does not reach the one who reads from it.
+Task<> read_stream(Channel<int> received, Channel<> done) {
+  co_await received.recv();
+  done.close();
+}
+
+Task<> grpc_1275(Variant v) {
+  Channel<int> received;
+  Channel<> done;
+  v.go(read_stream, received, done);
+  if (v.fixed) received.close();
+  co_await done.recv();
+}
+
+}  // namespace
+
+TEST_CASE("DL-10: cockroach/10790: waiting for one who was cancelled") {
+  check_program(&cockroach_10790, Leak::always,
+                {"wait_for_first [chan receive]", "wait_for_first [chan receive]"});
+}
+TEST_CASE("DL-10: cockroach/18101: sending to one who was cancelled") {
+  check_program(&cockroach_18101, Leak::always, {"split_and_scatter [chan send]"});
+}
+TEST_CASE("DL-10: kubernetes/25331: an error after the end") {
+  check_program(&kubernetes_25331, Leak::always, {"run_watch [chan send]"});
+}
+TEST_CASE("DL-10: grpc/1275: a stream whose reader does not hear of its end") {
+  check_program(&grpc_1275, Leak::always,
+                {"grpc_1275 [chan receive]", "read_stream [chan receive]"});
+}
+
+// --- two that wait for each other ---------------------------------------------------------------
+
+namespace {
+
+// cockroach/2448: the loop reports an event to one who wants to call back into the loop.
+struct Raft {
+  Channel<int> events;
+  Channel<int> callbacks;
+  Channel<> stop;
+};
+
+Task<> run_raft(Variant v, std::shared_ptr<Raft> raft) {
+  Channel<int> callbacks = v.fixed ? raft->callbacks : Channel<int>::nil();
+  for (int event = 0; event < 2;) {
+    auto sent = co_await select_any{raft->events.send(event), raft->stop.recv(), callbacks.recv()};
+    if (sent.index() == 1) co_return;
+    if (sent.index() == 0) ++event;
+  }
+  co_await raft->callbacks.recv();
+}
+
+Task<> process_events(std::shared_ptr<Raft> raft) {
+  for (int i = 0; i < 2; ++i) {
+    auto event = co_await select_any{raft->events.recv(), raft->stop.recv()};
+    if (event.index() == 1) co_return;
+    co_await select_any{raft->callbacks.send(i), raft->stop.recv()};
+  }
+}
+
+Task<> cockroach_2448(Variant v) {
+  auto raft = std::make_shared<Raft>();
+  v.go(run_raft, v, raft);
+  v.go(process_events, raft);
+  co_return;
+}
+
+// syncthing/5795: the loop that handles a message closes the connection, and for that waits for
+// the end of the loop.
+struct Peer {
+  Channel<int> inbox;
+  Channel<> closed;
+  Channel<> stopped;
+};
+
+Task<> close_peer(std::shared_ptr<Peer> peer) {
+  peer->closed.close();
+  co_await peer->stopped.recv();
+}
+
+Task<> dispatch(Variant v, std::shared_ptr<Peer> peer) {
+  Defer end{[&] { peer->stopped.close(); }};
+  for (;;) {
+    auto got = co_await select_any{peer->inbox.recv(), peer->closed.recv()};
+    if (got.index() == 1) co_return;
+    if (v.fixed) {
+      v.go(close_peer, peer);
+    } else {
+      co_await close_peer(peer);
+    }
+  }
+}
+
+Task<> syncthing_5795(Variant v) {
+  auto peer = std::make_shared<Peer>();
+  v.go(dispatch, v, peer);
+  co_await peer->inbox.send(1);
+  co_await peer->stopped.recv();
+}
+
+}  // namespace
+
+TEST_CASE("DL-10: cockroach/2448: an event and a callback meet") {
+  check_program(&cockroach_2448, Leak::always, {"process_events [select]", "run_raft [select]"});
+}
+TEST_CASE("DL-10: syncthing/5795: a loop that waits for its own end") {
+  check_program(&syncthing_5795, Leak::always,
+                {"dispatch [chan receive]", "syncthing_5795 [chan receive]"});
+}
