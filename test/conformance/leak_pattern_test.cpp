@@ -162,8 +162,7 @@ namespace {
 
 // NoCloseRange: the workers wait for more work, or there are no workers.
 Task<> works(Channel<int> jobs) {
-  int done = 0;
-  while (co_await jobs.recv()) ++done;
+  while (auto job = co_await jobs.recv()) CHECK_GE(*job, 0);
 }
 Task<> distributes(Variant v, int workers) {
   Channel<int> jobs;
