@@ -9,7 +9,8 @@
 // drain_inbox(), ready_at_tail(), wake_sleeper(), begin_search() and stop(), without timers, slots,
 // pinned goroutines and what is on the driver's side of its bell. A nap may end at any time.
 //
-// That park() looks at the queues is no rule here: it saves a nap.
+// That park() looks at the queues is no rule here: it saves a nap. And goroutines come in pairs,
+// since one alone at the tail of a queue wakes nobody, however long it has to wait there.
 //
 // wake_model [RULE [ITERATIONS]] leaves out one rule of the handshake, named below, and fails if
 // that is not found out.
