@@ -4,7 +4,7 @@
 #include "net_fixture.hpp"
 
 namespace ringo::detail {
-bool cancel_wait(Goroutine* g) noexcept;  // of lib/runtime/goroutine.cpp
+bool cancel_wait(Goroutine* g) noexcept;  // of lib/runtime/claim.cpp
 }
 
 namespace ringo::test {

@@ -21,7 +21,7 @@
 #include "matrix.hpp"
 
 namespace ringo::detail {
-bool cancel_wait(Goroutine* g) noexcept;  // lib/runtime/goroutine.cpp
+bool cancel_wait(Goroutine* g) noexcept;  // lib/runtime/claim.cpp
 }
 
 namespace ringo::test {
