@@ -26,16 +26,7 @@
 #include <new>
 #include <type_traits>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define RINGO_FRAMES_FROM_HEAP 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RINGO_FRAMES_FROM_HEAP 1
-#endif
-#endif
-#ifndef RINGO_FRAMES_FROM_HEAP
-#define RINGO_FRAMES_FROM_HEAP 0
-#endif
+#include "base/sanitizers.hpp"
 
 namespace ringo::detail {
 namespace {
@@ -56,7 +47,7 @@ void free_to_heap(void* frame, std::size_t size) noexcept {
 
 }  // namespace
 
-#if RINGO_FRAMES_FROM_HEAP
+#if RINGO_ASAN
 
 // A recycled block would hide use after free from AddressSanitizer, whose
 // quarantine and poisoning work on heap blocks: give it one for each frame.

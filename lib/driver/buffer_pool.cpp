@@ -8,14 +8,9 @@
 #include <cerrno>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define RINGO_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RINGO_ASAN 1
-#endif
-#endif
-#ifdef RINGO_ASAN
+#include "base/sanitizers.hpp"
+
+#if RINGO_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -25,13 +20,13 @@ namespace {
 // What nobody up here may touch: under AddressSanitizer a buffer that is used after it was given
 // back is reported like any use after free.
 void poison([[maybe_unused]] void* data, [[maybe_unused]] std::size_t size) noexcept {
-#ifdef RINGO_ASAN
+#if RINGO_ASAN
   __asan_poison_memory_region(data, size);
 #endif
 }
 
 void unpoison([[maybe_unused]] void* data, [[maybe_unused]] std::size_t size) noexcept {
-#ifdef RINGO_ASAN
+#if RINGO_ASAN
   __asan_unpoison_memory_region(data, size);
 #endif
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/log.hpp"
+#include "base/sanitizers.hpp"
 #include "runtime/blocking_pool.hpp"
 #include "runtime/chain.hpp"
 #include "runtime/dump.hpp"
@@ -29,21 +30,10 @@ constexpr std::int64_t longest_pause = 16 * second;
 constexpr std::int64_t foreign_patience = 5 * second;
 constexpr std::int64_t look_patience = 20'000'000;  // a worker that does not stop is alive
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define RINGO_TSAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__) || defined(RINGO_TSAN)
-constexpr bool has_tool_threads = true;
-#else
-constexpr bool has_tool_threads = false;
-#endif
-
 /// ThreadSanitizer has a thread of its own, and a second one after a fork. They block all signals,
 /// SIGSEGV too, which no other thread does.
 bool is_tool_thread(const std::string& folder) {
-  if (!has_tool_threads) return false;
+  if (RINGO_TSAN == 0) return false;
   std::ifstream file(folder + "/status");
   std::string line;
   while (std::getline(file, line)) {

@@ -13,6 +13,7 @@
 #include <ringo/panic.hpp>
 
 #include "base/log.hpp"
+#include "base/sanitizers.hpp"
 
 namespace ringo {
 
@@ -49,16 +50,7 @@ unsigned number_from_environment(const char* name, unsigned most) {
 }
 
 // Sanitizers slow programs down, and delay signals.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define RINGO_SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(RINGO_SANITIZED)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
+constexpr bool sanitized = RINGO_ASAN || RINGO_TSAN;
 
 std::chrono::nanoseconds watchdog_limit(unsigned workers) {
   const char* text = std::getenv("RINGO_WATCHDOG");

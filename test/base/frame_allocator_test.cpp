@@ -10,14 +10,9 @@
 #include <thread>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define FRAMES_FROM_HEAP 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FRAMES_FROM_HEAP 1
-#endif
-#endif
-#ifdef FRAMES_FROM_HEAP
+#include "base/sanitizers.hpp"
+
+#if RINGO_ASAN
 #include <sanitizer/asan_interface.h>
 constexpr bool from_heap = true;
 #else
@@ -286,7 +281,7 @@ TEST_CASE("threads that allocate, exchange and free frames never see each other'
   CHECK(frame_stats().live == live);
 }
 
-#ifdef FRAMES_FROM_HEAP
+#if RINGO_ASAN
 TEST_CASE("AddressSanitizer sees the use of a freed frame") {
   void* frame = frame_allocate(128);
   CHECK(__asan_region_is_poisoned(frame, 128) == nullptr);
