@@ -24,12 +24,6 @@ namespace detail {
 class WorkerTimers;
 class TimerState;
 
-/// Nanoseconds of the clock that this thread's runtime lives by.
-std::int64_t clock_now() noexcept;
-
-/// now + d, saturating at INT64_MAX, which never comes.
-std::int64_t due_in(std::chrono::nanoseconds d) noexcept;
-
 inline TimePoint time_point(std::int64_t ns) noexcept {
   return TimePoint(std::chrono::duration_cast<TimePoint::duration>(std::chrono::nanoseconds(ns)));
 }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <ringo/detail/duration.hpp>
 #include <ringo/go.hpp>
 
 #include "runtime/external.hpp"
@@ -27,11 +28,6 @@ void CancelFunction::start() noexcept {
 // --- the tree -----------------------------------------------------------------------------------
 
 namespace {
-
-std::int64_t time_now() noexcept {
-  Worker* worker = Worker::current();
-  return worker != nullptr ? worker->now() : steady_now();
-}
 
 std::int64_t earlier(const CancelNode* above, std::int64_t deadline) noexcept {
   return above != nullptr && above->deadline() < deadline ? above->deadline() : deadline;
@@ -96,7 +92,7 @@ void CancelNode::adopt(Remains& remains) noexcept {
     }
   }
   if (!own_deadline_ || done()) return;
-  if (time_now() >= deadline_) {
+  if (clock_now() >= deadline_) {
     const Error late(Errc::deadline_exceeded);
     return cancel(late, late_cause_ ? late_cause_ : late, remains);
   }

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include <ringo/detail/duration.hpp>
 #include <ringo/detail/promise.hpp>
 
 #include "runtime/runtime.hpp"
@@ -53,6 +54,16 @@ void Worker::leave_thread() noexcept { this_thread_worker = nullptr; }
 std::int64_t Worker::now() {
   coarse_now_ = environment_ != nullptr ? environment_->now() : steady_now();
   return coarse_now_;
+}
+
+std::int64_t clock_now() noexcept {
+  Worker* worker = Worker::current();
+  return worker != nullptr ? worker->now() : steady_now();
+}
+
+std::int64_t due_in(std::chrono::nanoseconds d) noexcept {
+  const std::int64_t now = clock_now();
+  return d.count() > INT64_MAX - now ? INT64_MAX : now + d.count();
 }
 
 // --- ready goroutines ---------------------------------------------------------------------------

@@ -43,16 +43,6 @@ class WithoutCancel final : public ContextNode {
       : ContextNode(Kind::without_cancel, parent, nullptr) {}
 };
 
-std::int64_t time_now() noexcept {
-  Worker* worker = Worker::current();
-  return worker != nullptr ? worker->now() : steady_now();
-}
-
-std::int64_t in(std::chrono::nanoseconds d) noexcept {
-  std::int64_t now = time_now();
-  return d.count() > never - now ? never : now + d.count();
-}
-
 /// Carries out call(remains) on a node's tree where that may be touched.
 template <class F>
 void at_home_of(CancelNode& node, F&& call) {
@@ -82,7 +72,7 @@ void cancel_node(CancelNode& node, const Error& error, const Error& cause) {
 /// has passed is acted upon here.
 bool is_done(CancelNode& node) {
   if (node.done()) return true;
-  if (node.deadline() == never || time_now() < node.deadline()) return false;
+  if (node.deadline() == never || clock_now() < node.deadline()) return false;
   CancelNode* late = &node;
   while (late->above() != nullptr && late->above()->deadline() == node.deadline()) {
     late = late->above();
@@ -104,7 +94,7 @@ Context context_until(const Context& parent, std::int64_t deadline, const Error&
 }
 
 Context context_for(const Context& parent, std::chrono::nanoseconds d, const Error& cause) {
-  return context_until(parent, in(d), cause);
+  return context_until(parent, due_in(d), cause);
 }
 
 ContextNode* ContextAccess::parent(const Context& context) {
@@ -247,7 +237,7 @@ std::string to_string(const Context& context) {
         if (CancelNode* self = node->canceler(); self->has_own_deadline()) {
           char left[64];
           std::snprintf(left, sizeof left, ".WithDeadline([%.3fs])",
-                        1e-9 * static_cast<double>(self->deadline() - detail::time_now()));
+                        1e-9 * static_cast<double>(self->deadline() - detail::clock_now()));
           layer = left;
         }
         break;

@@ -16,16 +16,6 @@ namespace {
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 }
 
-std::int64_t clock_now() noexcept {
-  Worker* worker = Worker::current();
-  return worker != nullptr ? worker->now() : steady_now();
-}
-
-std::int64_t due_in(std::chrono::nanoseconds d) noexcept {
-  std::int64_t now = clock_now();
-  return d.count() > never - now ? never : now + d.count();
-}
-
 // --- a moment -----------------------------------------------------------------------------------
 
 bool DeadlineCase::try_take() {

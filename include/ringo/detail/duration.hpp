@@ -1,7 +1,8 @@
-// Durations of any kind as nanoseconds.
+// Time in nanoseconds: durations of any kind, and the clock.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 namespace ringo::detail {
 
@@ -15,5 +16,11 @@ constexpr std::chrono::nanoseconds saturate(std::chrono::duration<Rep, Period> d
   return std::chrono::duration_cast<std::chrono::nanoseconds>(d);
 }
 constexpr std::chrono::nanoseconds saturate(std::chrono::nanoseconds d) noexcept { return d; }
+
+/// Nanoseconds of the clock that this thread's runtime lives by; of the steady clock outside.
+std::int64_t clock_now() noexcept;
+
+/// now + d, saturating at INT64_MAX, which never comes.
+std::int64_t due_in(std::chrono::nanoseconds d) noexcept;
 
 }  // namespace ringo::detail
