@@ -55,6 +55,7 @@ has_package() {
     clang-19) command -v clang++-19 ;;
     liburing-dev) pkg-config --atleast-version=2.3 liburing ;;
     libspdlog-dev) pkg-config --atleast-version=1.10 spdlog ;;
+    relacy-dev) g++ -E -x c++ - <<<'#include <relacy/relacy.hpp>' ;;
     doctest-dev) g++ -E -x c++ - <<<'#include <doctest/doctest.h>' ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
