@@ -23,10 +23,11 @@ namespace {
 // (which may carry out calls that look up another one, hence recursive). Before the locks of
 // channels and of sync/: nobody takes it under one of those.
 std::recursive_mutex registry_mutex;
-std::vector<Runtime*>& registry() {
-  static auto* runtimes = new std::vector<Runtime*>;
-  return *runtimes;
-}
+
+// The runtimes that can be reached. Changed under the mutex; the dump, which may be a signal
+// handler, reads it without, and a runtime is not gone before all such readers are.
+std::atomic<Runtime*> first_runtime{nullptr};
+std::atomic<int> readers{0};
 
 // Ids of runtimes that have left the registry and still hold what runtime_ended() will end.
 std::vector<std::uint32_t>& ending() {
@@ -35,16 +36,10 @@ std::vector<std::uint32_t>& ending() {
 }
 
 Runtime* find_locked(std::uint32_t id) noexcept {
-  for (Runtime* runtime : registry()) {
-    if (runtime->id() == id) return runtime;
-  }
-  return nullptr;
+  Runtime* one = first_runtime.load();
+  while (one != nullptr && one->id() != id) one = one->next_runtime.load();
+  return one;
 }
-
-// The same runtimes for the dump, which may be a signal handler: changed under the mutex, read
-// without. A runtime is not gone before all readers are.
-std::atomic<Runtime*> first_runtime{nullptr};
-std::atomic<int> readers{0};
 
 /// Where a thread sleeps until something was done for it.
 struct Sleeper {
@@ -94,7 +89,6 @@ struct Errand final : Resource {
 
 void register_runtime(Runtime& runtime) {
   std::lock_guard guard(registry_mutex);
-  registry().push_back(&runtime);
   runtime.next_runtime.store(first_runtime.load());
   first_runtime.store(&runtime);
 }
@@ -103,11 +97,10 @@ void unregister_runtime(Runtime& runtime) noexcept {
   {
     std::lock_guard guard(registry_mutex);
     ending().push_back(runtime.id());
-    std::erase(registry(), &runtime);
-    runtime.worker(0).drain_inbox();
     std::atomic<Runtime*>* link = &first_runtime;
     while (link->load() != &runtime) link = &link->load()->next_runtime;
     link->store(runtime.next_runtime.load());
+    runtime.worker(0).drain_inbox();
   }
   while (readers.load() != 0) std::this_thread::yield();
 }
@@ -148,9 +141,10 @@ bool runtime_is_gone(std::uint32_t id) noexcept {
 
 std::uint32_t only_runtime(const char* what) {
   std::lock_guard guard(registry_mutex);
-  if (registry().size() == 1) return registry().front()->id();
+  Runtime* only = first_runtime.load();
+  if (only != nullptr && only->next_runtime.load() == nullptr) return only->id();
   std::string text = what;
-  text += registry().empty() ? ": no runtime is running (call it between the start and the end of "
+  text += only == nullptr ? ": no runtime is running (call it between the start and the end of "
                                "ringo::run)"
                              : ": several runtimes are running, and this thread belongs to none";
   panic(text.c_str());

@@ -98,7 +98,7 @@ class Runtime {
   /// Ends the loops. From any worker.
   void stop() noexcept;
 
-  // Of the list of runtimes that the dump goes by.
+  // Of the list of runtimes, see external.cpp.
   std::atomic<Runtime*> next_runtime{nullptr};
 
  private:
