@@ -39,7 +39,7 @@ class SignalBase {
   SpinLock lock_;
   std::atomic<std::uint32_t> runtime_id_{0};
   std::atomic<bool> set_{false};  // atomic for is_set()
-  WaitQueue waiters_;  // touched only by goroutines of runtime_id_
+  WaitQueue waiters_;             // touched only by goroutines of runtime_id_
 };
 
 /// `event.wait()` or `broadcast.wait()`, not yet started.
@@ -62,7 +62,7 @@ class EventCase final : public CaseBase {
   Enlist enlist() override;
   void withdraw() noexcept override;
   bool looks_ready() override;
-  WaitReason reason() const noexcept { return WaitReason::cond_wait; }
+  WaitReason reason() const noexcept { return WaitReason::event_wait; }
   void result() const noexcept {}
 
  private:

@@ -292,6 +292,7 @@ const char* to_string(WaitReason reason) noexcept {
     case WaitReason::once: return "sync.Once.Do";
     case WaitReason::semaphore_acquire: return "semacquire";
     case WaitReason::context_done: return "context done";
+    case WaitReason::event_wait: return "event wait";
     case WaitReason::join: return "join";
     case WaitReason::io_wait: return "IO wait";
     case WaitReason::blocking_call:

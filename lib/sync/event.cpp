@@ -16,7 +16,8 @@ void SignalBase::wake_all(bool keep, const char* type) {
   };
   if (at_home(runtime_id_) != nullptr) [[likely]]
     return wake();
-  call_from_afar(runtime_id_, lock_, type, [this] { waiters_.forget(); }, wake);
+  call_from_afar(
+      runtime_id_, lock_, type, [this] { waiters_.forget(); }, wake);
 }
 
 void SignalBase::change(bool set, const char* type) {
@@ -28,7 +29,8 @@ void SignalBase::change(bool set, const char* type) {
   };
   if (at_home(runtime_id_) != nullptr) [[likely]]
     return clear();
-  call_from_afar(runtime_id_, lock_, type, [this] { waiters_.forget(); }, clear);
+  call_from_afar(
+      runtime_id_, lock_, type, [this] { waiters_.forget(); }, clear);
 }
 
 bool SignalBase::looks_ready(std::uint32_t runtime_id, const char* type) {

@@ -56,6 +56,7 @@ enum class WaitReason : std::uint8_t {
   once,
   semaphore_acquire,
   context_done,
+  event_wait,
   join,
   io_wait,
   blocking_call,
