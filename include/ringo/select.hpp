@@ -180,7 +180,8 @@ class SelectAwaiter final : public SelectBase {
     } else if constexpr (!handled) {
       return std::type_identity<SelectResult<typename EntryTraits<Entries>::Result...>>{};
     } else if constexpr (all_same<typename EntryTraits<Entries>::Handled...>) {
-      return std::type_identity<typename FirstOf<typename EntryTraits<Entries>::Handled...>::type>{};
+      return std::type_identity<
+          typename FirstOf<typename EntryTraits<Entries>::Handled...>::type>{};
     } else {
       return std::type_identity<void>{};
     }

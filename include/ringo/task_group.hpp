@@ -207,7 +207,8 @@ class TaskGroup : public detail::GoOverloads<TaskGroup> {
 template <class Body>
 auto task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
   using Returned = std::invoke_result_t<Body&, TaskGroup&>;
-  static_assert(detail::is_task<Returned>, "the body of task_group is a coroutine: it gives a Task");
+  static_assert(detail::is_task<Returned>,
+                "the body of task_group is a coroutine: it gives a Task");
   using R = typename Returned::value_type;
   detail::GroupState state;
   TaskGroup group(state);

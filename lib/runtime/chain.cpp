@@ -55,7 +55,8 @@ void drop_result(std::string_view& name) noexcept {
 std::string_view plain_name(std::string_view name) noexcept {
   // GCC: "Task<T> f(T) [with T = int]"; Clang: "Task<T> f(T) [T = int]".
   if (name.ends_with(']')) {
-    if (std::size_t with = name.rfind(" ["); with != std::string_view::npos) name = name.substr(0, with);
+    if (std::size_t with = name.rfind(" ["); with != std::string_view::npos)
+      name = name.substr(0, with);
   }
   drop_suffix(name, " const");
   // The body of a coroutine is for GCC a function "void f(f(int)::_Z1fi.Frame*)".

@@ -42,7 +42,8 @@ std::string_view plain_name(std::string_view function) noexcept;
 
 /// "goroutine 7 [chan receive, 3 minutes]:", then the frames. `now` in ns of the worker's clock;
 /// waits of less than a second are given without their length.
-void write_goroutine(TextSink& out, const Goroutine& g, Activity activity, std::int64_t now) noexcept;
+void write_goroutine(TextSink& out, const Goroutine& g, Activity activity,
+                     std::int64_t now) noexcept;
 
 /// "goroutine 7 [running]:", then the way of the exception that ended it.
 void write_thrown(TextSink& out, const Goroutine& g) noexcept;

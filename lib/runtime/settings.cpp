@@ -122,7 +122,8 @@ Options resolve_options(const Options& options, bool simulated) {
     resolved.watchdog = std::chrono::nanoseconds(0);
     return resolved;
   }
-  if (resolved.workers == 0) resolved.workers = number_from_environment("RINGO_WORKERS", workers_max);
+  if (resolved.workers == 0)
+    resolved.workers = number_from_environment("RINGO_WORKERS", workers_max);
   if (resolved.workers == 0) resolved.workers = usable_cores();
   if (resolved.watchdog.count() < 0) resolved.watchdog = watchdog_limit(resolved.workers);
   if (resolved.driver == DriverKind::automatic) resolved.driver = driver_from_environment();

@@ -57,7 +57,8 @@ class DescriptorSink final : public TextSink {
   void write(std::string_view part) noexcept override {
     while (!part.empty()) {
       if (used_ == sizeof buffer_) flush();
-      const std::size_t n = part.size() < sizeof buffer_ - used_ ? part.size() : sizeof buffer_ - used_;
+      const std::size_t n =
+          part.size() < sizeof buffer_ - used_ ? part.size() : sizeof buffer_ - used_;
       std::memcpy(buffer_ + used_, part.data(), n);
       used_ += n;
       part.remove_prefix(n);

@@ -53,7 +53,8 @@ std::string hexadecimal(std::uintptr_t value) {
 /// "f(int)+0x1c", or the file and the place in it, for addr2line.
 std::string describe_address(void* address) {
   Dl_info info{};
-  if (::dladdr(address, &info) == 0) return "0x" + hexadecimal(reinterpret_cast<std::uintptr_t>(address));
+  if (::dladdr(address, &info) == 0)
+    return "0x" + hexadecimal(reinterpret_cast<std::uintptr_t>(address));
   const auto offset_from = [&](const void* base) {
     return "+0x" + hexadecimal(static_cast<std::uintptr_t>(static_cast<const char*>(address) -
                                                            static_cast<const char*>(base)));

@@ -37,7 +37,8 @@ struct Sample {
 
 class Watchdog {
  public:
-  Watchdog(Runtime& runtime, std::int64_t limit_ns) noexcept : runtime_(runtime), limit_(limit_ns) {}
+  Watchdog(Runtime& runtime, std::int64_t limit_ns) noexcept
+      : runtime_(runtime), limit_(limit_ns) {}
 
   /// Nothing at all if the limit is 0.
   void start();

@@ -281,7 +281,9 @@ void SelectList::set(std::size_t index, CaseBase* one) {
   list_[index] = one;
 }
 
-void throw_case_used() { panic("select_dyn: this case's operation was used up by a select before"); }
+void throw_case_used() {
+  panic("select_dyn: this case's operation was used up by a select before");
+}
 void unreachable_without_cases() { fatal("a select without cases went on"); }
 
 }  // namespace ringo::detail

@@ -66,7 +66,8 @@ RINGO_TEST("GO-12: dump() shows what each goroutine waits for, with its chain, a
   auto sending = go([other]() -> Task<> { co_await other.send(1); });
   auto locking = go([&]() -> Task<> { auto guard = co_await mutex.lock(); });
   auto sleeping = go([]() -> Task<> { co_await sleep_for(50ms); });
-  auto calling = go([]() -> Task<> { co_await blocking([] { std::this_thread::sleep_for(80ms); }); });
+  auto calling =
+      go([]() -> Task<> { co_await blocking([] { std::this_thread::sleep_for(80ms); }); });
   co_await sleep_for(20ms);
   const std::string text = dump();
   expect_in_order(text, {"ringo: ", " goroutines, ", " workers, driver "});

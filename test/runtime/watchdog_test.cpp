@@ -70,11 +70,11 @@ TEST_CASE("the watchdog names who computes for too long, and who blocks in a sys
         auto hog = go(hogs_inside, 150ms, in_a_call);
         co_await hog;
       });
-      expect_in_order(text, {"goroutine ", " has held worker ", " ms without suspending (started at ",
-                             "watchdog_test.cpp:" + std::to_string(spawn_line) + ")\n", " [running]:\n",
-                             "hogs(...)\n", at_line("watchdog_test.cpp", hog_line),
-                             "hogs_inside(...)\n", at_line("watchdog_test.cpp", outer_line),
-                             "created by ", "native stack:\n\t"});
+      expect_in_order(
+          text, {"goroutine ", " has held worker ", " ms without suspending (started at ",
+                 "watchdog_test.cpp:" + std::to_string(spawn_line) + ")\n", " [running]:\n",
+                 "hogs(...)\n", at_line("watchdog_test.cpp", hog_line), "hogs_inside(...)\n",
+                 at_line("watchdog_test.cpp", outer_line), "created by ", "native stack:\n\t"});
       CHECK_EQ(count_of("has held worker", text), 1);
     });
   }

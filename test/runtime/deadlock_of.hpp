@@ -1,0 +1,46 @@
+// What tests of the end by deadlock share.
+#pragma once
+
+#include <chrono>
+#include <initializer_list>
+#include <string>
+
+#include <ringo/deadlock.hpp>
+
+#include "matrix.hpp"
+#include "runtime/report_text.hpp"
+
+namespace ringo::test {
+
+inline constexpr const char* headline = "fatal error: all goroutines are asleep - deadlock!\n";
+
+/// The report that run() throws for this main; empty if it returns.
+template <class F>
+std::string deadlock_of(const Setting& setting, F&& body) {
+  Options options;
+  options.on_deadlock = DeadlockPolicy::throw_from_run;
+  try {
+    run_setting(setting, body, options);
+  } catch (const Deadlock& deadlock) {
+    return deadlock.what();
+  }
+  return "";
+}
+
+/// Main, whose report has these parts in this order.
+template <class F>
+void expect_deadlock(F&& body, std::initializer_list<std::string> parts) {
+  for_each_setting([&](const Setting& setting) {
+    const auto begin = std::chrono::steady_clock::now();
+    expect_in_order(deadlock_of(setting, body), parts);
+    CHECK_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+  });
+}
+
+/// Main, which must come to its end though all that could wake it is what the case is about.
+template <class F>
+void expect_no_deadlock(F&& body) {
+  for_each_setting([&](const Setting& setting) { CHECK_EQ(deadlock_of(setting, body), ""); });
+}
+
+}  // namespace ringo::test
