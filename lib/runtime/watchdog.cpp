@@ -155,6 +155,7 @@ void Watchdog::look(Worker& worker, Seen& seen, std::int64_t now) {
     return;
   }
   if (seen.since == 0) seen.since = now;
+  if (worker.stealable() > 0) runtime_.wake_sleeper();
   if (seen.told || now - seen.since < limit_ || now < quiet_until_) return;
   seen.told = true;
   quiet_until_ = now + pause_between_reports;

@@ -3,7 +3,9 @@
 // A thread of its own, started only if it is wanted. It looks at each worker's count of resumptions
 // every few milliseconds while any worker is awake, and sleeps without a limit while all sleep. If a
 // goroutine is still running at the same count after the limit, a signal makes the worker's own
-// thread say what it does, so nothing is read behind its back.
+// thread say what it does, so nothing is read behind its back. What waits on a worker that is held
+// when it is looked at twice is offered to one that sleeps: no worker is woken for a goroutine or
+// two that are about to run where they are.
 #pragma once
 
 #include <atomic>

@@ -110,8 +110,11 @@ class alignas(64) Worker {
   }
   /// Ready goroutines, as seen from any thread: a moment's guess.
   std::size_t queue_depth() const noexcept {
-    return queue_.size() + pinned_count_.load(std::memory_order_relaxed) +
-           (slot_.load(std::memory_order_relaxed) != nullptr);
+    return stealable() + pinned_count_.load(std::memory_order_relaxed);
+  }
+  /// Those of them that another worker may take.
+  std::size_t stealable() const noexcept {
+    return queue_.size() + (slot_.load(std::memory_order_relaxed) != nullptr);
   }
   /// The id of its thread.
   int thread() const noexcept { return thread_.load(std::memory_order_relaxed); }

@@ -46,6 +46,19 @@ std::string watched(const Setting& setting, std::chrono::nanoseconds limit, F&& 
   return take_heard();
 }
 
+/// Starts one goroutine and does not suspend until that has run.
+Task<> holds_until_child_ran() {
+  std::atomic<bool> ran{false};
+  auto child = go([&ran]() -> Task<> {
+    ran = true;
+    co_return;
+  });
+  const auto end = std::chrono::steady_clock::now() + 5s;
+  while (!ran && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  CHECK(ran);
+  co_await child;
+}
+
 constexpr int hog_line = __LINE__ + 2;
 Task<> hogs(std::chrono::milliseconds time, bool in_a_call) {
   co_await yield();
@@ -118,5 +131,16 @@ TEST_CASE("the watchdog is off where it is switched off") {
   expect_exit(2, "RINGO_WATCHDOG=soon", [] {
     ::setenv("RINGO_WATCHDOG", "soon", 1);
     run([] {});
+  });
+}
+
+TEST_CASE("what waits on a worker that is held goes to one that sleeps") {
+  for_each_setting([](const Setting& setting) {
+    if (setting.workers == 1) return;
+    watched(setting, 10ms, []() -> Task<> {
+      // By then the others sleep, and nothing is to wake them.
+      co_await sleep_for(50ms);
+      co_await holds_until_child_ran();
+    });
   });
 }
