@@ -324,6 +324,7 @@ Ended in_child(F&& f) {
     ::dup2(pipe_ends[1], STDERR_FILENO);
     ::close(pipe_ends[0]);
     ::close(pipe_ends[1]);
+    ::signal(SIGQUIT, SIG_DFL);  // a shell without job control starts what runs beside it deaf
     harness::state.in_child = true;
     harness::state.watchdogs = 0;  // an alarm is not inherited
     int before = harness::state.failures;

@@ -8,6 +8,7 @@
 
 #include <ringo/time.hpp>
 
+#include "base/sanitizers.hpp"
 #include "support.hpp"
 
 using namespace ringo;
@@ -17,10 +18,14 @@ namespace {
 std::atomic<long> allocations{0};
 }
 
-// The whole program counts.
-void* operator new(std::size_t size) {
+// The whole program counts. A sanitizer's own nothrow form would not come here as the standard's
+// does, and what it gives is not for free().
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++allocations;
-  if (void* memory = std::malloc(size != 0 ? size : 1)) return memory;
+  return std::malloc(size != 0 ? size : 1);
+}
+void* operator new(std::size_t size) {
+  if (void* memory = ::operator new(size, std::nothrow)) return memory;
   throw std::bad_alloc();
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
@@ -30,17 +35,7 @@ namespace {
 
 /// Under AddressSanitizer frames come from the heap, one by one; then only what is not a frame is
 /// counted here, and that frames are freed is for LeakSanitizer to say.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool frames_are_pooled = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool frames_are_pooled = false;
-#else
-constexpr bool frames_are_pooled = true;
-#endif
-#else
-constexpr bool frames_are_pooled = true;
-#endif
+constexpr bool frames_are_pooled = !RINGO_ASAN && !RINGO_TSAN;
 
 Task<> sender(Channel<int> ch, Channel<int> dummy, int count) {
   for (int i = 0; i < count; ++i) {
