@@ -65,6 +65,7 @@ class GroupState {
   std::optional<Semaphore> limit_;
   SpinLock lock_;
   std::exception_ptr first_;    // the failure that counts
+  std::unique_ptr<ThrowTrace> origin_;  // and the way it took
   std::exception_ptr leaving_;  // Canceled or goexit() out of the body
   std::atomic<bool> cut_short_{false};  // a child was cancelled
 };
@@ -201,7 +202,8 @@ class TaskGroup : public detail::GoOverloads<TaskGroup> {
 ///     });
 ///
 /// The first exception that leaves a child or the body cancels the others and is rethrown here once
-/// they have unwound; later ones are dropped. A cancellation from outside reaches all of them, and
+/// they have unwound; later ones are dropped. Should nobody catch it, the report of the panic has the
+/// await chain of the child, too. A cancellation from outside reaches all of them, and
 /// comes out of here when they have ended. `body` is a callable with a TaskGroup& that gives a
 /// Task; it is moved in.
 template <class Body>

@@ -1,13 +1,6 @@
 #include "runtime/chain.hpp"
 
-#include <cxxabi.h>
-
-#include <cstring>
-#include <new>
-#include <typeinfo>
-
 #include <ringo/detail/promise.hpp>
-#include <ringo/panic.hpp>
 
 namespace ringo::detail {
 
@@ -107,19 +100,6 @@ void write_place(TextSink& out, const std::source_location& site) noexcept {
   out << "\t" << site.file_name() << ":" << std::uint64_t{site.line()} << "\n";
 }
 
-void write_frame(TextSink& out, const std::source_location& site) noexcept {
-  if (is_wrapping(site)) return;
-  out << plain_name(site.function_name()) << "(...)\n";
-  write_place(out, site);
-}
-
-void write_birth(TextSink& out, const Goroutine& g) noexcept {
-  if (is_main(g)) return;
-  out << "created by " << plain_name(g.spawn_site.function_name());
-  if (g.spawner != 0) out << " in goroutine " << g.spawner;
-  out << "\n";
-  write_place(out, g.spawn_site);
-}
 
 void write_duration(TextSink& out, std::int64_t ns) noexcept {
   const auto seconds = static_cast<std::uint64_t>(ns) / 1'000'000'000;
@@ -133,13 +113,28 @@ void write_duration(TextSink& out, std::int64_t ns) noexcept {
 
 }  // namespace
 
+void write_frame(TextSink& out, const std::source_location& site) noexcept {
+  if (is_wrapping(site)) return;
+  out << plain_name(site.function_name()) << "(...)\n";
+  write_place(out, site);
+}
+
+void write_birth(TextSink& out, std::uint64_t id, std::uint64_t spawner,
+                 const std::source_location& site) noexcept {
+  if (id == main_id) return;
+  out << "created by " << plain_name(site.function_name());
+  if (spawner != 0) out << " in goroutine " << spawner;
+  out << "\n";
+  write_place(out, site);
+}
+
 void write_frames(TextSink& out, const Goroutine& g) noexcept {
   if (g.leaf != nullptr) {
     const PromiseBase* frame =
         &std::coroutine_handle<PromiseBase>::from_address(g.leaf.address()).promise();
     for (; frame != nullptr; frame = frame->parent) write_frame(out, frame->site);
   }
-  write_birth(out, g);
+  write_birth(out, g.id, g.spawner, g.spawn_site);
 }
 
 void write_goroutine(TextSink& out, const Goroutine& g, Activity activity,
@@ -152,81 +147,6 @@ void write_goroutine(TextSink& out, const Goroutine& g, Activity activity,
   if (g.home != nullptr) out << ", locked to worker";
   out << "]:\n";
   write_frames(out, g);
-}
-
-// --- exceptions ---------------------------------------------------------------------------------
-
-namespace {
-
-const void* object_of(const std::exception_ptr& error) noexcept {
-  // An exception_ptr is a pointer to the exception, in libstdc++ and in libc++.
-  static_assert(sizeof error == sizeof(void*));
-  const void* object = nullptr;
-  std::memcpy(&object, static_cast<const void*>(&error), sizeof object);
-  return object;
-}
-
-/// How far the innermost handler's exception header lies before that object. By the C++ ABI for
-/// Itanium, which all compilers here follow, caughtExceptions is the first member of the globals.
-std::ptrdiff_t header_distance(const void* object) noexcept {
-  const void* header = nullptr;
-  std::memcpy(&header, abi::__cxa_get_globals(), sizeof header);
-  return static_cast<const char*>(object) - static_cast<const char*>(header);
-}
-
-/// In a handler: was this exception thrown by a throw expression, and not passed on by a child's
-/// Task? The former has its header at a fixed place before the object, the latter
-/// (std::rethrow_exception) a header of its own elsewhere. An address is no name: the next
-/// exception often lies where the one that was caught did.
-bool is_first_throw(const void* object) noexcept {
-  static const std::ptrdiff_t usual = [] {
-    try {
-      throw 0;
-    } catch (...) {
-      return header_distance(object_of(std::current_exception()));
-    }
-  }();
-  return header_distance(object) == usual;
-}
-
-}  // namespace
-
-/// Called by each frame the exception leaves, the innermost first. The exception itself is not
-/// held: its destruction must not wait for the goroutine's end.
-void note_thrown(PromiseBase& frame) noexcept {
-  Goroutine* g = frame.g;
-  const std::type_info* type = abi::__cxa_current_exception_type();
-  if (g == nullptr || (type != nullptr && (*type == typeid(Canceled) || *type == typeid(Goexit)))) {
-    return;  // nobody reports these
-  }
-  if (g->thrown == nullptr) {
-    g->thrown = new (std::nothrow) ThrowTrace;
-    if (g->thrown == nullptr) return;
-    exception_is_traced(g);
-  }
-  ThrowTrace* trace = g->thrown;
-  const void* object = object_of(frame.error);
-  if (trace->object != object || trace->next != &frame || is_first_throw(object)) {
-    trace->object = object;
-    trace->count = 0;
-  }
-  if (trace->count < ThrowTrace::most) trace->sites[trace->count] = frame.site;
-  ++trace->count;
-  trace->next = frame.parent;
-}
-
-void write_thrown(TextSink& out, const Goroutine& g) noexcept {
-  out << "goroutine " << g.id << " [running]:\n";
-  const ThrowTrace* trace = g.thrown;
-  if (trace != nullptr && trace->next == nullptr && g.root != nullptr &&
-      trace->object == object_of(g.root->error)) {
-    const unsigned known = trace->count < ThrowTrace::most ? trace->count : ThrowTrace::most;
-    for (unsigned i = 0; i < known; ++i) write_frame(out, trace->sites[i]);
-    if (trace->count > known) out << "...additional frames elided...\n";
-  } else if (g.root != nullptr) {
-    write_frame(out, g.root->site);
-  }
-  write_birth(out, g);
 }
 
 }  // namespace ringo::detail

@@ -16,17 +16,6 @@
 
 namespace ringo::detail {
 
-/// The way of an exception through the frames of its goroutine, innermost first. Kept in the record
-/// since the frames are gone when it is reported.
-struct ThrowTrace {
-  static constexpr unsigned most = 40;  // frames; the others are only counted
-
-  const void* object = nullptr;  // the exception, for comparison only
-  const PromiseBase* next = nullptr;  // the frame it will reach next; null: it has left the root
-  unsigned count = 0;
-  std::source_location sites[most];
-};
-
 /// What a goroutine does while nothing runs.
 enum class Activity : std::uint8_t { running, runnable, waiting };
 
@@ -45,11 +34,15 @@ std::string_view plain_name(std::string_view function) noexcept;
 void write_goroutine(TextSink& out, const Goroutine& g, Activity activity,
                      std::int64_t now) noexcept;
 
-/// "goroutine 7 [running]:", then the way of the exception that ended it.
-void write_thrown(TextSink& out, const Goroutine& g) noexcept;
-
 /// Its frames alone, and "created by".
 void write_frames(TextSink& out, const Goroutine& g) noexcept;
+
+/// One frame; nothing for those that are ringo's own wrapping.
+void write_frame(TextSink& out, const std::source_location& site) noexcept;
+
+/// "created by", of goroutine `id`; nothing for main's.
+void write_birth(TextSink& out, std::uint64_t id, std::uint64_t spawner,
+                 const std::source_location& site) noexcept;
 
 /// "chan receive", or "running" and the like.
 std::string_view state_name(const Goroutine& g, Activity activity) noexcept;

@@ -14,6 +14,7 @@
 #include "runtime/external.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime.hpp"
+#include "runtime/throw_trace.hpp"
 #include "runtime/worker.hpp"
 
 namespace ringo::detail {
@@ -243,7 +244,7 @@ void take_outcome(Goroutine* g) {
   } catch (const Goexit&) {
     error = std::make_exception_ptr(Panic("joined goroutine called goexit"));
   } catch (...) {
-    // The promise throws it on.
+    throw_on(take_trace(*g, error));  // by the promise
   }
 }
 

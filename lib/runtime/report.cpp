@@ -14,6 +14,7 @@
 #include <ringo/protect.hpp>
 
 #include "runtime/chain.hpp"
+#include "runtime/throw_trace.hpp"
 
 namespace ringo::detail {
 

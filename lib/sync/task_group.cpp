@@ -1,10 +1,13 @@
 #include <ringo/task_group.hpp>
 
+#include <memory>
 #include <string>
+#include <utility>
 
 #include <ringo/panic.hpp>
 
 #include "runtime/report.hpp"
+#include "runtime/throw_trace.hpp"
 
 namespace ringo {
 
@@ -38,10 +41,12 @@ GroupState::Leave::~Leave() {
 }
 
 void GroupState::fail(std::exception_ptr error) noexcept {
+  std::unique_ptr<ThrowTrace> origin = take_trace(*current_goroutine(), error);
   {
     SpinGuard guard(lock_);
     if (first_ != nullptr) return;
     first_ = error;
+    origin_ = std::move(origin);
   }
   cancel_(Error(make_error_code(Errc::canceled), "task_group", describe(error)));
 }
@@ -70,7 +75,10 @@ Task<> GroupState::join() {
     co_await members_.wait();
   }
   cancel_();
-  if (first_ != nullptr) std::rethrow_exception(first_);
+  if (first_ != nullptr) {
+    throw_on(std::move(origin_));
+    std::rethrow_exception(first_);
+  }
   // By its Context, or by the end of the runtime.
   const bool from_outside = cancellation_pending(g) || this_context().err();
   if (leaving_ == nullptr) {

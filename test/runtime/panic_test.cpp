@@ -6,6 +6,7 @@
 
 #include <ringo/channel.hpp>
 #include <ringo/panic.hpp>
+#include <ringo/task_group.hpp>
 
 #include "matrix.hpp"
 #include "runtime/chain.hpp"
@@ -92,6 +93,38 @@ Task<> start_joining() {
   co_await Channel<int>().recv();
 }
 
+constexpr int group_line = __LINE__ + 6;
+Task<> groups(Channel<int> ch) {
+  auto body = [&](TaskGroup& group) -> Task<> {
+    group.go(outermost<std::runtime_error>, ch, std::runtime_error("from a member"));
+    co_await Channel<int>().recv();
+  };
+  co_await task_group(body);
+}
+
+Task<> start_group() {
+  Channel<int> ch(1);
+  ch.try_send(1);
+  go(groups, ch);
+  co_await Channel<int>().recv();
+}
+
+/// Each joins the next one; the last throws.
+constexpr int relay_line = __LINE__ + 4;
+Task<> relays(int depth) {
+  if (depth == 0) throw std::runtime_error("far away");
+  auto child = go(relays, depth - 1);
+  co_await child;
+}
+
+/// One came from a child and was caught; what leaves is its own.
+Task<> joins_then_fails(Channel<int> ch) {
+  try {
+    co_await joins(ch);
+  } catch (const std::exception&) {}
+  throw std::runtime_error("its own");
+}
+
 template <class F>
 void expect_panic(F&& body, std::initializer_list<std::string> parts) {
   for_each_setting([&](const Setting& setting) {
@@ -137,10 +170,48 @@ TEST_CASE("a chain of very many frames is cut off at its outer end") {
                             "created by "});
 }
 
-TEST_CASE("an exception that was joined shows the joiner's chain") {
+TEST_CASE("an exception that was joined shows the joiner's chain, and where it came from") {
   expect_panic(start_joining,
                {"panic: from a child\n\ngoroutine ", "joins(...)\n", at(joined_line),
-                "created by ", "start_joining in goroutine 1\n"});
+                "created by ", "start_joining in goroutine 1\n", "\nfrom goroutine ",
+                at(innermost_line), at(middle_line), at(outermost_line), "created by ",
+                "joins in goroutine ", at(joined_line - 1)});
+}
+
+TEST_CASE("the first failure of a group shows where it came from") {
+  expect_panic(start_group,
+               {"panic: from a member\n\ngoroutine ", "groups(...)\n", at(group_line),
+                "created by ", "start_group in goroutine 1\n", "\nfrom goroutine ",
+                at(innermost_line), at(middle_line), at(outermost_line), "created by ",
+                at(group_line - 3)});
+}
+
+TEST_CASE("an exception that many pass on shows who threw it, and the last of the others") {
+  for_each_setting([&](const Setting& setting) {
+    Ended ended = in_child([&] { run(options_of(setting), relays, 30); });
+    CHECK_EQ(ended.code, 2);
+    CHECK_EQ(count_of("\nfrom goroutine ", ended.errors), 8);
+    expect_in_order(ended.errors, {"panic: far away\n\ngoroutine 1 [running]:\n",
+                                   at(relay_line + 1), "\nfrom goroutine ", at(relay_line + 1),
+                                   "created by ", "relays in goroutine 1\n"});
+    // The last one threw, and awaited nothing.
+    expect_in_order(ended.errors.substr(ended.errors.rfind("\nfrom goroutine ")),
+                    {"relays(...)\n", at(relay_line - 3), "created by ", at(relay_line)});
+  });
+}
+
+TEST_CASE("an exception that came from elsewhere and was caught is not the origin of the next") {
+  for_each_setting([&](const Setting& setting) {
+    Ended ended = in_child([&] {
+      run(options_of(setting), []() -> Task<> {
+        Channel<int> ch(1);
+        ch.try_send(1);
+        co_await joins_then_fails(ch);
+      });
+    });
+    expect_in_order(ended.errors, {"panic: its own\n\ngoroutine 1 [running]:\n"});
+    CHECK_EQ(count_of("from goroutine", ended.errors), 0);
+  });
 }
 
 TEST_CASE("an exception out of main shows main's chain and no creator") {

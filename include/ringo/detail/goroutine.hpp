@@ -130,7 +130,8 @@ struct alignas(64) Goroutine : InboxNode {
 static_assert(sizeof(Goroutine) == 192);
 
 /// Main's goroutine is the first of its runtime.
-inline bool is_main(const Goroutine& g) noexcept { return g.id == 1; }
+inline constexpr std::uint64_t main_id = 1;
+inline bool is_main(const Goroutine& g) noexcept { return g.id == main_id; }
 
 /// A moment of the clock in units of 2^20 ns, about a millisecond. Wraps after 52 days.
 constexpr std::uint32_t coarse_moment(std::int64_t ns) noexcept {
