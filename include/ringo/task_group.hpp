@@ -202,10 +202,10 @@ class TaskGroup : public detail::GoOverloads<TaskGroup> {
 ///     });
 ///
 /// The first exception that leaves a child or the body cancels the others and is rethrown here once
-/// they have unwound; later ones are dropped. Should nobody catch it, the report of the panic has the
-/// await chain of the child, too. A cancellation from outside reaches all of them, and
-/// comes out of here when they have ended. `body` is a callable with a TaskGroup& that gives a
-/// Task; it is moved in.
+/// they have unwound; later ones are dropped. Should nobody catch it, the report of the panic has
+/// the await chain of the child, too. A cancellation from outside reaches all of them, and comes
+/// out of here when they have ended. `body` is a callable with a TaskGroup& that gives a Task; it
+/// is moved in.
 template <class Body>
 auto task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
   using Returned = std::invoke_result_t<Body&, TaskGroup&>;

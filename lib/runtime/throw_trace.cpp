@@ -95,7 +95,10 @@ std::unique_ptr<ThrowTrace> take_trace(Goroutine& g, const std::exception_ptr& e
   if (g.thrown == nullptr || g.thrown->object != object_of(error)) return nullptr;
   std::unique_ptr<ThrowTrace> trace(std::exchange(g.thrown, nullptr));
   // Where it was thrown says more than who has passed it on.
-  if (trace->origins == ThrowTrace::most_origins) return std::move(trace->origin);
+  if (trace->origins == ThrowTrace::most_origins) {
+    trace->origin->was_cut = true;
+    return std::move(trace->origin);
+  }
   trace->goroutine = g.id;
   trace->spawner = g.spawner;
   trace->spawn_site = g.spawn_site;
@@ -127,6 +130,7 @@ void write_thrown(TextSink& out, const Goroutine& g) noexcept {
   write_birth(out, g.id, g.spawner, g.spawn_site);
   if (!known) return;
   for (trace = trace->origin.get(); trace != nullptr; trace = trace->origin.get()) {
+    if (trace->was_cut) out << "\n...additional goroutines elided...\n";
     out << "\nfrom goroutine " << trace->goroutine << ":\n";
     write_sites(out, *trace);
     write_birth(out, trace->goroutine, trace->spawner, trace->spawn_site);

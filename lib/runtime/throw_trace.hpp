@@ -28,7 +28,8 @@ struct ThrowTrace {
   std::source_location sites[most];
 
   std::unique_ptr<ThrowTrace> origin;
-  unsigned origins = 0;  // their number
+  unsigned origins = 0;    // their number
+  bool was_cut = false;    // more goroutines have passed it on than are kept
   // Of the goroutine, once the trace is taken from it.
   std::uint64_t goroutine = 0;
   std::uint64_t spawner = 0;

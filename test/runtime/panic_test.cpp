@@ -192,11 +192,13 @@ TEST_CASE("an exception that many pass on shows who threw it, and the last of th
     CHECK_EQ(ended.code, 2);
     CHECK_EQ(count_of("\nfrom goroutine ", ended.errors), 8);
     expect_in_order(ended.errors, {"panic: far away\n\ngoroutine 1 [running]:\n",
-                                   at(relay_line + 1), "\nfrom goroutine ", at(relay_line + 1),
-                                   "created by ", "relays in goroutine 1\n"});
+                                   at(relay_line), "\n...additional goroutines elided...\n",
+                                   "\nfrom goroutine ", at(relay_line), "created by ",
+                                   "relays in goroutine ", at(relay_line - 1)});
     // The last one threw, and awaited nothing.
     expect_in_order(ended.errors.substr(ended.errors.rfind("\nfrom goroutine ")),
-                    {"relays(...)\n", at(relay_line - 3), "created by ", at(relay_line)});
+                    {"relays(...)\n", "created by ", at(relay_line - 1)});
+    CHECK_EQ(count_of(at(relay_line), ended.errors), 8);
   });
 }
 
