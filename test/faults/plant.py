@@ -31,7 +31,7 @@ import time
 
 sys.dont_write_bytecode = True  # it would be in the checkout
 
-from faults import FAULTS  # noqa: E402
+from faults import FAULTS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 COPIED = ("meson.build", "meson_options.txt", "include", "lib", "subprojects", "test")
@@ -200,7 +200,7 @@ class Plot:
         return sound, wrong
 
     def plant(self, fault):
-        """Builds with the fault and runs its case. The next one, or a new start, restores it."""
+        """Builds with the fault and runs its case. The text is restored, what was built is not."""
         path = self.source / fault.file
         sound = path.read_text(encoding="utf-8")
         path.write_text(sound.replace(fault.old, fault.new), encoding="utf-8")
