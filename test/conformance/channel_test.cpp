@@ -121,6 +121,11 @@ RINGO_TEST("CH-19: an unbuffered send completes when a receiver takes the value"
     CHECK(co_await ch.recv() == 7);
     co_await sender;
     CHECK(ch.len() == 0);
+    // The other way round: the receiver is there first.
+    auto receiver = go_on(0, [ch]() -> Task<int> { co_return (co_await ch.recv()).value_or(-1); });
+    co_await yields();
+    CHECK(!co_await blocks([&]() -> Task<> { co_await ch.send(8); }));
+    CHECK(co_await receiver == 8);
   });
 }
 

@@ -88,6 +88,14 @@ RINGO_TEST("SC-03: yield lets all that is ready go first") {
   });
 }
 
+RINGO_TEST("SC-03: yield lets all go first that is ready on the only worker") {
+  if (num_workers() != 1) co_return;
+  int ran = 0;
+  for (int i = 0; i < 3; ++i) go([&ran] { ++ran; });
+  co_await yield();
+  CHECK(ran == 3);
+}
+
 RINGO_TEST("SC-03: yielding makes progress (TestYieldProgress)") {
   std::atomic<bool> stop{false};
   auto spinner = go([&]() -> Task<> {

@@ -234,6 +234,30 @@ RINGO_TEST("SE-13: after a select its cases have left all queues") {
   });
 }
 
+RINGO_TEST("SE-13: a loop of selects leaves nothing in the queue of the case that never wins") {
+  co_await on_one_worker([]() -> Task<> {
+    constexpr int rounds = 20;
+    Channel<int> never;
+    Channel<int> often;
+    auto loop = go_on(0, [&]() -> Task<> {
+      for (int i = 0; i < rounds; ++i) {
+        co_await select_any{on(never.recv(), [] { CHECK(false); }),
+                            on(often.recv(), [i](std::optional<int> v) { CHECK(v == i); })};
+      }
+    });
+    for (int i = 0; i < rounds; ++i) {
+      co_await yields();
+      CHECK(often.try_send(i));
+    }
+    co_await loop;
+    CHECK(!never.try_send(1));
+    auto receiver = go_on(0, [&]() -> Task<int> { co_return (co_await never.recv()).value(); });
+    co_await yields();
+    CHECK(never.try_send(7));
+    CHECK(co_await receiver == 7);
+  });
+}
+
 RINGO_TEST("SE-14: a waiter that was won elsewhere is skipped") {
   co_await on_one_worker([]() -> Task<> {
     Channel<int> a;
@@ -251,6 +275,20 @@ RINGO_TEST("SE-14: a waiter that was won elsewhere is skipped") {
     CHECK(!b.try_send(3));
     CHECK(co_await first == 1);
     CHECK(co_await second == 2);
+  });
+}
+
+RINGO_TEST("SE-14: a goroutine that ends does not disturb a select that another case has won") {
+  co_await on_one_worker([]() -> Task<> {
+    Channel<int> ch;
+    auto child = go_on(0, [ch]() -> Task<int> {
+      co_await yields();
+      CHECK(ch.try_send(1));  // and it ends before the select runs
+      co_return 2;
+    });
+    CHECK(co_await select_any{on(ch.recv(), [](std::optional<int> v) { return v.value_or(-1); }),
+                              on(child, [](int result) { return result; })} == 1);
+    CHECK(co_await child == 2);
   });
 }
 

@@ -189,7 +189,7 @@ RINGO_TEST("a select with a default finds bytes and connections though nobody ev
   }
 }
 
-RINGO_TEST("accept in a losing select loses no connection") {
+RINGO_TEST("SE-13: accept in a losing select loses no connection") {
   net::TcpListener listener = listen_anywhere();
   constexpr int total = 300;
   auto clients = go([&]() -> Task<> {

@@ -70,7 +70,7 @@ RINGO_TEST("IO-08: a read may be short, a write is whole, the end is an error of
   co_await writer;
 }
 
-RINGO_TEST("half close: the other direction goes on") {
+RINGO_TEST("IO-08: half close: the other direction goes on") {
   Pair pair = co_await connected();
   CHECK(pair.a.shutdown_write());
   char byte;

@@ -22,6 +22,7 @@
 #include "base/log.hpp"
 #include "matrix.hpp"
 #include "runtime/external.hpp"
+#include "runtime/worker.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -176,6 +177,15 @@ RINGO_TEST("SC-09: goroutines go on while calls block") {
   for (auto& call : calls) CHECK(!call.done());
   gate.open();
   for (auto& call : calls) co_await call;
+}
+
+RINGO_TEST("SC-09: the end of a call wakes a worker that sleeps") {
+  for (int i = 0; i < 20; ++i) {
+    const detail::Worker& worker = *detail::Worker::current();
+    co_await blocking([&worker] {
+      while (!worker.asleep()) std::this_thread::yield();
+    });
+  }
 }
 
 TEST_CASE("blocking: more calls than threads wait in line") {

@@ -68,10 +68,13 @@ TEST_CASE("DL-05: a ticker or timer that nobody waits for does not hide the dead
         Ticker ticker(1ms);
         co_await ticker;
         Timer timer(1h);
-        Channel<int> ready(1);
-        ready.try_send(1);
-        co_await select_any{ready.recv(), timer};
-        co_await ready.recv();
+        Channel<int> ch(1);
+        ch.try_send(1);
+        co_await select_any{ch.recv(), timer};
+        // And one that somebody has waited for.
+        go([ch]() -> Task<> { co_await ch.send(2); });
+        co_await select_any{ch.recv(), timer};
+        co_await ch.recv();
       },
       {headline, "[chan receive"});
 }

@@ -79,7 +79,7 @@ TEST_CASE("a run queue keeps its order while it grows and wraps around") {
   }
 }
 
-TEST_CASE("a thief takes the older half, rounded up, in order") {
+TEST_CASE("SC-05: a thief takes the older half, rounded up, in order") {
   RunQueue victim;
   RunQueue mine;
   Items items(1'000);
@@ -225,7 +225,7 @@ void stress(std::size_t total, unsigned thieves, std::uint64_t capacity, unsigne
 
 }  // namespace
 
-TEST_CASE("an owner and three thieves see every goroutine exactly once") {
+TEST_CASE("SC-05: an owner and three thieves see every goroutine exactly once") {
   SUBCASE("few at a time, all contend for the head") { stress(400'000, 3, 256, 4); }
   SUBCASE("bursts below the capacity") { stress(400'000, 3, 256, 200); }
   SUBCASE("bursts that make the ring grow") { stress(400'000, 3, 256, 20'000); }

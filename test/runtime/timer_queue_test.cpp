@@ -41,7 +41,7 @@ TEST_CASE("an empty queue has no deadline and nothing due") {
   CHECK(!queue.remove(stranger));
 }
 
-TEST_CASE("a timer is due at its nanosecond and not before") {
+TEST_CASE("TM-01: a timer is due at its nanosecond and not before") {
   for (std::int64_t delay :
        {std::int64_t{0}, std::int64_t{1}, 50 * us, 65'536L, 65'537L, ms, 17 * ms, 300 * ms, second,
         60 * second, 3'600 * second, year, 200 * year}) {
@@ -80,7 +80,7 @@ TEST_CASE("times in the past and at the end of time") {
   CHECK(queue.pop_due(never - 1) == &last);
 }
 
-TEST_CASE("timers of the same instant fire in the order of insertion") {
+TEST_CASE("TM-03: timers of the same instant fire in the order of insertion") {
   TimerQueue queue;
   std::vector<TimerNode> nodes(1'000, at(start + 3 * second + 7));
   // From different distances, so that they come by different ways.
@@ -338,7 +338,7 @@ struct Pair {
 
 }  // namespace
 
-TEST_CASE("random timers fire as those of a sorted list") {
+TEST_CASE("TM-03: random timers fire as those of a sorted list") {
   std::size_t fired = 0;
   std::size_t removed = 0;
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {

@@ -146,7 +146,11 @@ RINGO_TEST_PINNED("SM-02: a cancelled request leaves its place, those behind are
     co_await test::yields();
     CHECK(order.empty());
     CHECK(large.cancel());
-    if (leave_first) co_await large.ended();
+    if (leave_first) {
+      co_await large.ended();
+      co_await test::yields();
+      CHECK(order == "behind ");
+    }
     CHECK(sem.try_acquire(2));  // it is in nobody's way, left or not
     co_await behind;
     CHECK(order == "behind ");
