@@ -72,9 +72,10 @@ std::string_view state_name(const Goroutine& g, Activity activity) noexcept {
 // --- states -------------------------------------------------------------------------------------
 
 bool is_live(const Goroutine& g, std::uint32_t runtime_id) noexcept {
+  // The state first: whose a live record is was written before.
   const RunState state = g.state.load(std::memory_order_acquire);
-  return state != RunState::free && state != RunState::finished && g.leaf != nullptr &&
-         (runtime_id == 0 || g.runtime_id == runtime_id);
+  return state != RunState::free && state != RunState::finished &&
+         g.glimpsed_runtime_id() == runtime_id && g.leaf != nullptr;
 }
 
 Activity activity_of(const Goroutine& g) noexcept {

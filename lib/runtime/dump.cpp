@@ -60,11 +60,11 @@ void write_goroutines(TextSink& out, const Runtime& runtime, bool whole) noexcep
   };
   RecordPool& pool = RecordPool::instance();
   pool.look_at_each([&](const Goroutine& g) {
-    if (is_main(g) && is_live(g, runtime.id())) write(g);
+    if (is_live(g, runtime.id()) && is_main(g)) write(g);
     return true;
   });
   pool.look_at_each([&](const Goroutine& g) {
-    if (!is_main(g) && is_live(g, runtime.id())) write(g);
+    if (is_live(g, runtime.id()) && !is_main(g)) write(g);
     return true;
   });
 }

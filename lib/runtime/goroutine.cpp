@@ -74,7 +74,7 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   g->root = &root;
   g->worker = this;
   g->wait = nullptr;
-  g->runtime_id = runtime_.id();
+  g->set_runtime_id(runtime_.id());
   g->closure = closure;
   if (closure != nullptr) g->destroy_closure = destroy_closure;
   g->home = home;

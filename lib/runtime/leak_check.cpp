@@ -23,9 +23,7 @@ template <class F>
 void look_at_goroutines(F&& look) {
   prepare_interrupts();
   const Goroutine* self = current_goroutine();
-  std::vector<std::uint32_t> live;
   for_each_runtime([&](Runtime& runtime) {
-    live.push_back(runtime.id());
     const World::Stopped stopped = runtime.world().stop(stop_patience, true);
     RecordPool::instance().look_at_each([&](const Goroutine& g) {
       if (&g != self && is_live(g, runtime.id())) {
@@ -35,9 +33,12 @@ void look_at_goroutines(F&& look) {
     });
     if (stopped != World::Stopped::busy) runtime.world().release();
   });
+  std::uint32_t last = 0;
+  bool gone = false;
   RecordPool::instance().look_at_each([&](const Goroutine& g) {
-    const bool left = std::find(live.begin(), live.end(), g.runtime_id) == live.end();
-    if (left && is_live(g, 0)) look(g, nullptr, true);
+    const std::uint32_t id = g.glimpsed_runtime_id();
+    if (id != last) gone = id != 0 && runtime_is_gone(last = id);
+    if (gone && is_live(g, id)) look(g, nullptr, true);
     return true;
   });
 }

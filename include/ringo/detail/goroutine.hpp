@@ -126,6 +126,14 @@ struct alignas(64) Goroutine : InboxNode {
   bool drain_exempt = false;          // inside shield(): the end of the runtime does not cancel it
   ThrowTrace* thrown = nullptr;       // the frames its last exception went through
   Goroutine* list_next = nullptr;     // in the queue of pinned ones
+
+  // For who looks at records that may just now begin another life, in a runtime that runs.
+  void set_runtime_id(std::uint32_t id) noexcept {
+    __atomic_store_n(&runtime_id, id, __ATOMIC_RELAXED);
+  }
+  std::uint32_t glimpsed_runtime_id() const noexcept {
+    return __atomic_load_n(&runtime_id, __ATOMIC_RELAXED);
+  }
 };
 static_assert(sizeof(Goroutine) == 192);
 
