@@ -1,15 +1,10 @@
 // Leaks around locks, from the bugs of well-known Go programs that Go's leak profile is tested with
 // (GoKer, see goker_channel_test.cpp): a lock is held by one who waits for a channel or a group, or
 // is taken twice, or two locks are taken in both orders.
-#include <memory>
-#include <vector>
-
 #include "goker.hpp"
 
 using namespace ringo;
-using test::check_program;
-using test::Leak;
-using test::Variant;
+using namespace ringo::test;
 
 // --- a lock, held while waiting for something else ----------------------------------------------
 
