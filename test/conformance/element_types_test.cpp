@@ -1,7 +1,11 @@
 // Programs over channels with elements of three kinds: int, one that can only be moved, and one
 // that keeps accounts. Whatever way the values take, none is lost, doubled or destroyed twice.
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "support.hpp"
@@ -29,14 +33,17 @@ class Elements {
 };
 
 /// Runs a program with elements of each type, under every combination. The elements live in
-/// channels and frames, which are gone, those of abandoned goroutines too, when a run is over.
+/// channels and frames. Draining ends the goroutines that still wait, where main's return would
+/// leave their frames as they are; so all elements are gone when a run is over.
 template <template <class> class Program>
 void with_each_type() {
   const auto with = [](auto program) {
     using P = decltype(program);
     for_each_setting([](const Setting& setting) {
       typename P::Values values;
-      run_setting(setting, [&]() -> Task<> { co_await P::run(values); });
+      Options options;
+      options.drain = std::chrono::seconds(10);
+      run_setting(setting, [&]() -> Task<> { co_await P::run(values); }, options);
       values.check_gone();
     });
   };
