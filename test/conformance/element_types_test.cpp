@@ -43,7 +43,8 @@ void with_each_type() {
       typename P::Values values;
       Options options;
       options.drain = std::chrono::seconds(10);
-      run_setting(setting, [&]() -> Task<> { co_await P::run(values); }, options);
+      run_setting(
+          setting, [&]() -> Task<> { co_await P::run(values); }, options);
       values.check_gone();
     });
   };
@@ -232,8 +233,8 @@ struct Waiting {
   using Values = Elements<T>;
 
   static Task<> send_and_panic(Values& values, Channel<T> ch, int number) {
-    CHECK_NE(
-        co_await panic_of_task([&]() -> Task<> { co_await ch.send(values.make(number)); }), "");
+    CHECK_NE(co_await panic_of_task([&]() -> Task<> { co_await ch.send(values.make(number)); }),
+             "");
   }
   static Task<> send_for_ever(Values& values, Channel<T> ch) { co_await ch.send(values.make(1)); }
   static Task<> run(Values& values) {

@@ -1,6 +1,6 @@
 // Leaks around channels, from the bugs of well-known Go programs that Go's leak profile is tested
-// with (GoKer, of "GoBench: A Benchmark Suite of Real-World Go Concurrency Bugs"): the other side of
-// a channel has gone, or never came.
+// with (GoKer, of "GoBench: A Benchmark Suite of Real-World Go Concurrency Bugs"): the other side
+// of a channel has gone, or never came.
 #include <ringo/time.hpp>
 
 #include "goker.hpp"

@@ -112,10 +112,10 @@ Task<> moby_28462(Variant v) {
 }  // namespace
 
 TEST_CASE("DL-10: cockroach/1055: waiting for tasks that nobody has told to stop") {
-  check_program(&cockroach_1055, Leak::by_order,
-                {"cockroach_1055 [chan receive]", "run_task [chan receive]",
-                 "run_task [chan receive]", "run_task [sync.Mutex.Lock]",
-                 "stop_tasks [sync.WaitGroup.Wait]"});
+  check_program(
+      &cockroach_1055, Leak::by_order,
+      {"cockroach_1055 [chan receive]", "run_task [chan receive]", "run_task [chan receive]",
+       "run_task [sync.Mutex.Lock]", "stop_tasks [sync.WaitGroup.Wait]"});
 }
 TEST_CASE("DL-10: istio/16224: a report under the lock of its receiver") {
   check_program(&istio_16224, Leak::by_order,

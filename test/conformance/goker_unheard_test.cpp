@@ -191,9 +191,7 @@ Task<> kubernetes_70277(Variant v) {
   Channel<> done;
   v.go(poller, ticks, done);
   const bool holds = true;
-  do {
-    co_await ticks.recv();
-  } while (!holds);
+  do { co_await ticks.recv(); } while (!holds);
   if (v.fixed) done.close();
 }
 
