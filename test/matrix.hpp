@@ -19,6 +19,9 @@
 //   RINGO_TEST_WORKERS=1,4          only these
 //   RINGO_TEST_TRACE=1              names each combination before it runs
 //   RINGO_TEST_TIMEOUT=100          seconds after which a combination counts as hung; 0: never
+//   RINGO_TEST_SEED=7               the workers' random numbers (which ready case a select takes,
+//                                   whom an idle worker robs) begin there instead of at the clock's
+//                                   time; not in cases that call ringo::run themselves
 #pragma once
 
 #include <doctest/doctest.h>
@@ -30,6 +33,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -44,6 +48,8 @@
 #include <ringo/task.hpp>
 
 #include "driver/driver.hpp"
+#include "runtime/runtime.hpp"
+#include "runtime/worker.hpp"
 
 namespace ringo::test {
 
@@ -129,6 +135,25 @@ inline bool uring_works() {
 inline unsigned timeout_seconds() {
   const char* text = variable("RINGO_TEST_TIMEOUT");
   return text != nullptr ? static_cast<unsigned>(std::strtoul(text, nullptr, 10)) : 100;
+}
+
+/// As ringo::run(options, body) of a plain thread, with the workers' random numbers from
+/// RINGO_TEST_SEED.
+template <class F>
+void run_seeded(const Options& options, F&& body) {
+  const char* text = variable("RINGO_TEST_SEED");
+  if (text == nullptr) {
+    ringo::run(options, body);
+    return;
+  }
+  ringo::detail::Runtime runtime(options);
+  // Near seeds must not begin alike: the multiplier spreads them over all bits.
+  std::uint64_t seed = std::strtoull(text, nullptr, 10);
+  for (std::size_t i = 0; i < runtime.worker_count(); ++i) {
+    runtime.worker(i).random() =
+        ringo::detail::Random((seed * 256 + i + 1) * 0x9e37'79b9'7f4a'7c15u);
+  }
+  runtime.run(body());
 }
 
 extern "C" inline void ringo_test_hung(int) {
@@ -241,8 +266,8 @@ template <class F>
 void run_setting(const Setting& setting, F&& body, Options base = {}) {
   harness::Watchdog watchdog(harness::describe(setting));
   std::exception_ptr error;
-  ringo::run(options_of(setting, base),
-             [&] { return harness::checked_body(body, setting, error); });
+  harness::run_seeded(options_of(setting, base),
+                      [&] { return harness::checked_body(body, setting, error); });
   if (error) std::rethrow_exception(error);
 }
 

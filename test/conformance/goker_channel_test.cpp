@@ -1,18 +1,13 @@
 // Leaks around channels, from the bugs of well-known Go programs that Go's leak profile is tested
-// with (GoKer, of "GoBench: A Benchmark Suite of Real-World Go Concurrency Bugs"): the other side of
-// a channel has gone, or never came.
-#include <memory>
-#include <vector>
-
+// with (GoKer, of "GoBench: A Benchmark Suite of Real-World Go Concurrency Bugs"): the other side
+// of a channel has gone, or never came.
 #include <ringo/time.hpp>
 
 #include "goker.hpp"
 
 using namespace ringo;
+using namespace ringo::test;
 using namespace std::chrono_literals;
-using test::check_program;
-using test::Leak;
-using test::Variant;
 
 // --- whoever wanted the answer has gone ---------------------------------------------------------
 

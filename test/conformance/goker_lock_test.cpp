@@ -1,15 +1,10 @@
 // Leaks around locks, from the bugs of well-known Go programs that Go's leak profile is tested with
 // (GoKer, see goker_channel_test.cpp): a lock is held by one who waits for a channel or a group, or
 // is taken twice, or two locks are taken in both orders.
-#include <memory>
-#include <vector>
-
 #include "goker.hpp"
 
 using namespace ringo;
-using test::check_program;
-using test::Leak;
-using test::Variant;
+using namespace ringo::test;
 
 // --- a lock, held while waiting for something else ----------------------------------------------
 
@@ -117,10 +112,10 @@ Task<> moby_28462(Variant v) {
 }  // namespace
 
 TEST_CASE("DL-10: cockroach/1055: waiting for tasks that nobody has told to stop") {
-  check_program(&cockroach_1055, Leak::by_order,
-                {"cockroach_1055 [chan receive]", "run_task [chan receive]",
-                 "run_task [chan receive]", "run_task [sync.Mutex.Lock]",
-                 "stop_tasks [sync.WaitGroup.Wait]"});
+  check_program(
+      &cockroach_1055, Leak::by_order,
+      {"cockroach_1055 [chan receive]", "run_task [chan receive]", "run_task [chan receive]",
+       "run_task [sync.Mutex.Lock]", "stop_tasks [sync.WaitGroup.Wait]"});
 }
 TEST_CASE("DL-10: istio/16224: a report under the lock of its receiver") {
   check_program(&istio_16224, Leak::by_order,

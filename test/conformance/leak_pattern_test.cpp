@@ -11,10 +11,8 @@
 #include "runtime/report_text.hpp"
 
 using namespace ringo;
+using namespace ringo::test;
 using namespace std::chrono_literals;
-using test::check_program;
-using test::Leak;
-using test::Variant;
 
 // --- every kind of wait -------------------------------------------------------------------------
 

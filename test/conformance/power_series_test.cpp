@@ -4,58 +4,18 @@
 // other recursively, selects with sends and receives of which some are switched off, and hundreds
 // of goroutines that are left waiting in the end.
 #include <array>
-#include <cstdint>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "rational.hpp"
 #include "support.hpp"
 
 using namespace ringo;
+using test::Rational;
 
 namespace {
-
-/// A reduced fraction; denominator 0 marks the end of a series.
-struct Rational {
-  std::int64_t num = 0;
-  std::int64_t den = 1;
-
-  Rational() = default;
-  Rational(std::int64_t n, std::int64_t d = 1) {
-    std::int64_t g = std::gcd(n, d);
-    if (d < 0) g = -g;
-    num = g == 0 ? n : n / g;
-    den = g == 0 ? d : d / g;
-  }
-  static Rational finish() {
-    Rational end;
-    end.num = 1;
-    end.den = 0;
-    return end;
-  }
-  bool is_end() const { return den == 0; }
-  bool operator==(const Rational&) const = default;
-};
-
-Rational operator+(Rational a, Rational b) {
-  std::int64_t g = std::gcd(a.den, b.den);
-  return {a.num * (b.den / g) + b.num * (a.den / g), a.den * (b.den / g)};
-}
-Rational operator-(Rational a) { return {-a.num, a.den}; }
-Rational operator*(Rational a, Rational b) {
-  std::int64_t g1 = std::gcd(a.num, b.den);
-  std::int64_t g2 = std::gcd(b.num, a.den);
-  if (g1 == 0) g1 = 1;
-  if (g2 == 0) g2 = 1;
-  return {(a.num / g1) * (b.num / g2), (a.den / g2) * (b.den / g1)};
-}
-Rational inverse(Rational a) { return {a.den, a.num}; }
-
-std::string to_text(Rational r) {
-  return r.den == 1 ? std::to_string(r.num) : std::to_string(r.num) + "/" + std::to_string(r.den);
-}
 
 /// A series to come.
 struct Series {

@@ -102,4 +102,23 @@ class MoveOnly {
   std::unique_ptr<int> value_;
 };
 
+/// Makes elements of the types that a program over channels is run with, and tells their number.
+template <class T>
+struct Element;
+template <>
+struct Element<int> {
+  static int make(Counted::Balance&, int number) { return number; }
+  static int number(const int& value) { return value; }
+};
+template <>
+struct Element<MoveOnly> {
+  static MoveOnly make(Counted::Balance&, int number) { return MoveOnly(number); }
+  static int number(const MoveOnly& value) { return value.value(); }
+};
+template <>
+struct Element<Counted> {
+  static Counted make(Counted::Balance& balance, int number) { return Counted(balance, number); }
+  static int number(const Counted& value) { return value.value(); }
+};
+
 }  // namespace ringo::test

@@ -15,6 +15,7 @@
 using namespace ringo;
 using namespace std::chrono_literals;
 using test::Counted;
+using test::Element;
 using test::MoveOnly;
 
 namespace {
@@ -54,24 +55,6 @@ struct Ledger {
 };
 
 template <class T>
-struct Element;
-template <>
-struct Element<int> {
-  static int make(Ledger&, int number) { return number; }
-  static int number(const int& value) { return value; }
-};
-template <>
-struct Element<MoveOnly> {
-  static MoveOnly make(Ledger&, int number) { return MoveOnly(number); }
-  static int number(const MoveOnly& value) { return value.value(); }
-};
-template <>
-struct Element<Counted> {
-  static Counted make(Ledger& ledger, int number) { return Counted(ledger.balance, number); }
-  static int number(const Counted& value) { return value.value(); }
-};
-
-template <class T>
 using Channels = std::vector<Channel<T>>;
 
 template <class T>
@@ -87,7 +70,7 @@ Task<> sender(Ledger& ledger, Channels<T>& channels, std::uint64_t seed) {
     return channels[dice.below(static_cast<unsigned>(channels.size()))];
   };
   for (int number; (number = ledger.take_number()) >= 0;) {
-    T value = Element<T>::make(ledger, number);
+    T value = Element<T>::make(ledger.balance, number);
     switch (dice.below(5)) {
       case 0:
         co_await some().send(std::move(value));
@@ -113,7 +96,7 @@ Task<> sender(Ledger& ledger, Channels<T>& channels, std::uint64_t seed) {
                             on(in.recv(), [&](std::optional<T> v) { got = std::move(v); })};
         note(ledger, got);
         // The operation was moved into the select, which lost it: the value is made anew.
-        if (!sent) co_await out.send(Element<T>::make(ledger, number));
+        if (!sent) co_await out.send(Element<T>::make(ledger.balance, number));
         break;
       }
       default: {
@@ -128,9 +111,9 @@ Task<> sender(Ledger& ledger, Channels<T>& channels, std::uint64_t seed) {
         bool first = false;
         co_await select_any{
             on(a.send(std::move(value)), [&] { first = true; }),
-            on(b.send(Element<T>::make(ledger, two)), [] {}),
+            on(b.send(Element<T>::make(ledger.balance, two)), [] {}),
         };
-        co_await some().send(Element<T>::make(ledger, first ? two : number));
+        co_await some().send(Element<T>::make(ledger.balance, first ? two : number));
       }
     }
   }

@@ -2,9 +2,13 @@
 #include "matrix.hpp"
 
 #include <cstdio>
+#include <cstdlib>
 #include <set>
 #include <stdexcept>
 #include <string>
+
+#include <ringo/channel.hpp>
+#include <ringo/select.hpp>
 
 using namespace ringo;
 
@@ -30,6 +34,32 @@ TEST_CASE("matrix: an exception of main's goroutine comes out of run_matrix") {
                                            throw std::runtime_error("out");
                                          }),
                        "out", std::runtime_error);
+}
+
+TEST_CASE("matrix: RINGO_TEST_SEED decides which ready case a select takes") {
+  const char* before = std::getenv("RINGO_TEST_SEED");
+  const std::string restored = before != nullptr ? before : "";
+  const auto choices = [](const char* seed) {
+    ::setenv("RINGO_TEST_SEED", seed, 1);
+    std::string chosen;
+    test::run_setting({DriverKind::epoll, "epoll", 1}, [&]() -> Task<> {
+      Channel<int> a, b;
+      a.close(), b.close();
+      for (int i = 0; i < 64; ++i) {
+        auto result = co_await select_any{a.recv(), b.recv()};
+        chosen += result.index() == 0 ? 'a' : 'b';
+      }
+    });
+    return chosen;
+  };
+  std::set<std::string> all;
+  for (const char* seed : {"0", "1", "2", "3"}) {
+    const std::string chosen = choices(seed);
+    CHECK_EQ(chosen, choices(seed));
+    all.insert(chosen);
+  }
+  CHECK_EQ(all.size(), 4);
+  ::setenv("RINGO_TEST_SEED", restored.c_str(), 1);  // empty is as if it were not set
 }
 
 TEST_CASE("matrix: failed assertions are counted, on whichever worker") {
