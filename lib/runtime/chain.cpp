@@ -113,12 +113,20 @@ void write_frame(TextSink& out, const std::source_location& site) noexcept {
   write_place(out, site);
 }
 
-void write_birth(TextSink& out, const Goroutine& g) noexcept {
-  if (is_main(g)) return;
-  out << "created by " << plain_name(g.spawn_site.function_name());
-  if (g.spawner != 0) out << " in goroutine " << g.spawner;
+void write_birth(TextSink& out, const std::source_location& site, std::uint64_t spawner) noexcept {
+  out << "created by " << plain_name(site.function_name());
+  if (spawner != 0) out << " in goroutine " << spawner;
   out << "\n";
-  write_place(out, g.spawn_site);
+  write_place(out, site);
+}
+
+void write_birth(TextSink& out, const Goroutine& g) noexcept {
+  if (!is_main(g)) write_birth(out, g.spawn_site, g.spawner);
+}
+
+const PromiseBase* innermost_frame(const Goroutine& g) noexcept {
+  if (g.leaf == nullptr) return nullptr;
+  return &std::coroutine_handle<PromiseBase>::from_address(g.leaf.address()).promise();
 }
 
 void write_duration(TextSink& out, std::int64_t ns) noexcept {
@@ -134,12 +142,24 @@ void write_duration(TextSink& out, std::int64_t ns) noexcept {
 }  // namespace
 
 void write_frames(TextSink& out, const Goroutine& g) noexcept {
-  if (g.leaf != nullptr) {
-    const PromiseBase* frame =
-        &std::coroutine_handle<PromiseBase>::from_address(g.leaf.address()).promise();
-    for (; frame != nullptr; frame = frame->parent) write_frame(out, frame->site);
+  for (const PromiseBase* frame = innermost_frame(g); frame != nullptr; frame = frame->parent) {
+    write_frame(out, frame->site);
   }
   write_birth(out, g);
+}
+
+ChainCopy copy_chain(const Goroutine& g) {
+  ChainCopy copy{{}, g.spawner, g.spawn_site, is_main(g)};
+  for (const PromiseBase* frame = innermost_frame(g);
+       frame != nullptr && copy.sites.size() < ChainCopy::most; frame = frame->parent) {
+    copy.sites.push_back(frame->site);
+  }
+  return copy;
+}
+
+void write_chain(TextSink& out, const ChainCopy& chain, bool with_birth) noexcept {
+  for (const std::source_location& site : chain.sites) write_frame(out, site);
+  if (with_birth && !chain.main) write_birth(out, chain.spawn_site, chain.spawner);
 }
 
 void write_goroutine(TextSink& out, const Goroutine& g, Activity activity,

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <source_location>
 #include <string_view>
+#include <vector>
 
 #include <ringo/detail/goroutine.hpp>
 
@@ -26,6 +27,22 @@ struct ThrowTrace {
   unsigned count = 0;
   std::source_location sites[most];
 };
+
+/// The chain of a goroutine as it stood at some moment, for a report that comes later.
+struct ChainCopy {
+  static constexpr std::size_t most = 40;  // frames
+
+  std::vector<std::source_location> sites;  // innermost first
+  std::uint64_t spawner = 0;
+  std::source_location spawn_site;
+  bool main = false;
+};
+
+/// Of a goroutine that runs on this thread, or cannot run now. Throws std::bad_alloc.
+ChainCopy copy_chain(const Goroutine& g);
+
+/// Its frames, and on demand "created by".
+void write_chain(TextSink& out, const ChainCopy& chain, bool with_birth) noexcept;
 
 /// What a goroutine does while nothing runs.
 enum class Activity : std::uint8_t { running, runnable, waiting };
