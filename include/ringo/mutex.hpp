@@ -81,7 +81,9 @@ class Mutex {
     held_ = true;
     return true;
   }
+  template <bool checked>
   void unlock_here() noexcept;
+  [[gnu::cold]] void unlock_checked() noexcept;
   void bind(std::uint32_t runtime_id);
   void destroyed() noexcept;
 
@@ -105,10 +107,11 @@ class MutexCase : public CaseBase {
   }
   bool try_take() final {
     check_runtime();
-    node.ok = mutex_->take();
+    const bool taken = mutex_->take();
+    node.ok = taken;
     if (checks_locks()) [[unlikely]]
       note_taken();
-    return node.ok;
+    return taken;
   }
   Enlist enlist() final;
   void withdraw() noexcept final;

@@ -53,14 +53,14 @@ struct Options {
   std::chrono::nanoseconds watchdog{-1};
   /// Looks for mistakes with locks, and logs each as an error with the goroutines and their await
   /// chains: one that locks a Mutex or SharedMutex which it holds already (it waits for itself);
-  /// goroutines that wait for each other in a circle, through locks and joins, while the rest of the
-  /// program goes on; two that take two locks in opposite orders, though it went well this time.
-  /// With libringo_locks.so preloaded (LD_PRELOAD), also one that suspends while its thread holds a
-  /// std::mutex, or another pthread mutex, that it has locked. Nothing is prevented.
+  /// goroutines that wait for each other in a circle, through locks and joins, while the rest of
+  /// the program goes on; two that take two locks in opposite orders, though it went well this
+  /// time. With libringo_locks.so preloaded (LD_PRELOAD), also one that suspends while its thread
+  /// holds a std::mutex, or another pthread mutex, that it has locked. Nothing is prevented.
   ///
-  /// A goroutine holds a lock while the guard is where lock() put it: once it is moved or
-  /// released nobody knows who will unlock. try_lock(), and waits with alternatives (select_any,
-  /// with_timeout(d, mu.lock())), can lock what others find locked, but are no part of such mistakes.
+  /// A goroutine counts as the holder while the guard is where lock() put it: once that is moved or
+  /// released nobody knows who will unlock. A try_lock(), and a wait with alternatives (select_any,
+  /// with_timeout(d, mu.lock())), is no mistake of these, but what it has locked is held.
   ///
   /// automatic: RINGO_CHECK_LOCKS if set (0 or 1), else on in debug builds of ringo, except under
   /// ThreadSanitizer, and with libringo_locks.so. While the runtime lives it counts for the whole

@@ -2,11 +2,11 @@
 //
 //   LD_PRELOAD=libringo_locks.so ./server
 //
-// A library of its own that is preloaded, because that is the one way which is the same for programs
-// with libringo.so and with libringo.a in them, needs nothing to be compiled or linked anew, sees the
-// mutexes of all libraries (std::mutex is pthread_mutex_lock), and costs those who do not ask for it
-// nothing. It knows nothing of libringo, which finds ringo_held_mutexes() by its name. Not for
-// programs with a sanitizer, whose runtime stands in front of the same functions.
+// A library of its own that is preloaded, because that is the one way which is the same for
+// programs with libringo.so and with libringo.a in them, needs nothing to be compiled or linked
+// anew, sees the mutexes of all libraries (std::mutex is pthread_mutex_lock), and costs nothing to
+// those who do not ask for it. It knows nothing of libringo, which finds ringo_held_mutexes() by
+// its name. Not for programs with a sanitizer, whose runtime stands in front of the same functions.
 //
 // Locking inside of libringo, of the C++ library or of a log counts too: it is undone before a
 // goroutine suspends.

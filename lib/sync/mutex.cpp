@@ -39,15 +39,23 @@ Mutex::Guard Mutex::try_lock() {
 }
 
 void Mutex::unlock() noexcept {
+  if (detail::checks_locks()) [[unlikely]]
+    return unlock_checked();
   if (detail::at_home(runtime_id_) != nullptr) [[likely]]
-    return unlock_here();
+    return unlock_here<false>();
   detail::call_from_afar_or_die(
-      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here(); });
+      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here<false>(); });
 }
 
+void Mutex::unlock_checked() noexcept {
+  if (detail::at_home(runtime_id_) != nullptr) return unlock_here<true>();
+  detail::call_from_afar_or_die(
+      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here<true>(); });
+}
+
+template <bool checked>
 inline void Mutex::unlock_here() noexcept {
-  if (detail::checks_locks()) [[unlikely]]
-    detail::lock_given_back(this, false);
+  if constexpr (checked) detail::lock_given_back(this, false);
   detail::WaitNode* next = nullptr;
   bool held = false;
   {
@@ -60,8 +68,7 @@ inline void Mutex::unlock_here() noexcept {
     held_ = next != nullptr;
   }
   if (next != nullptr) {
-    if (detail::checks_locks()) [[unlikely]]
-      detail::lock_taken(use_of(this), next->g, false);
+    if constexpr (checked) detail::lock_taken(use_of(this), next->g, false);
     return detail::complete(*next);
   }
   if (!held) [[unlikely]]

@@ -5,43 +5,19 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
-#include <string_view>
-#include <utility>
 
 #include <ringo/channel.hpp>
 #include <ringo/dump.hpp>
 #include <ringo/time.hpp>
 
-#include "base/log.hpp"
-#include "matrix.hpp"
 #include "runtime/lock_check.hpp"
-#include "runtime/report_text.hpp"
+#include "sync/lock_reports.hpp"
 
 using namespace ringo;
 using namespace ringo::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-std::mutex heard_mutex;
-std::string heard;
-
-void listen(ringo::detail::LogLevel level, std::string_view text) {
-  if (level != ringo::detail::LogLevel::error) return;
-  std::lock_guard guard(heard_mutex);
-  heard.append(text).append("\n");
-}
-
-template <class F>
-std::string reports_of(const Setting& setting, F&& body, Switch checks = Switch::automatic) {
-  Options options;
-  options.check_locks = checks;
-  auto before = ringo::detail::set_log_hook(&listen);
-  run_setting(setting, body, options);
-  ringo::detail::set_log_hook(before);
-  std::lock_guard guard(heard_mutex);
-  return std::exchange(heard, {});
-}
 
 std::string at(int line) { return at_line("held_mutex_test.cpp", line); }
 
@@ -66,7 +42,7 @@ TEST_CASE("a goroutine that suspends with a std::mutex locked is named, with its
     constexpr int spawn_line = __LINE__ + 2;
     const std::string text = reports_of(setting, [&]() -> Task<> {
       for (int i = 0; i < 2; ++i) co_await go_on(0, calls_it, std::ref(mutex));
-    });
+    }, Switch::automatic);
     expect_in_order(
         text, {"goroutine ", " suspended while its thread holds 1 std::mutex (pthread mutex)",
                "held_mutex_test.cpp:" + std::to_string(spawn_line) + ")\ngoroutine ", " [sleep",
@@ -132,6 +108,6 @@ TEST_CASE("it is off where the checks are") {
     const auto wrong = [&]() -> Task<> { co_await go_on(0, sleeps_with, std::ref(mutex)); };
     CHECK_EQ(reports_of(setting, wrong, Switch::off), "");
     CHECK_NE(reports_of(setting, wrong, Switch::on), "");
-    CHECK_NE(reports_of(setting, wrong), "");  // preloading it says so
+    CHECK_NE(reports_of(setting, wrong, Switch::automatic), "");  // preloading it says so
   });
 }
