@@ -212,7 +212,7 @@ TEST_CASE("waiting for a Cond gives the lock back and takes it again") {
           co_await canceled_soon([&]() -> Task<> {
             auto guard = co_await mutex.lock();
             co_await cond.wait(guard);
-            co_await mutex.lock();
+            auto again = co_await mutex.lock();
           });
         });
         co_await sleep_for(5ms);
