@@ -152,7 +152,9 @@ TEST_CASE("orders that cannot deadlock") {
         a.emplace();
         b.emplace();
         co_await go([&]() -> Task<> {
-          co_await (i % 2 == 0 ? locks_both(*a, *b) : locks_both(*b, *a));
+          Mutex& outer = i % 2 == 0 ? *a : *b;
+          Mutex& inner = i % 2 == 0 ? *b : *a;
+          co_await locks_both(outer, inner);
         });
         b.reset();
       }
