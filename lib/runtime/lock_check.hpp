@@ -8,8 +8,8 @@
 //   * Who holds is known as long as the guard is where lock() put it. Moved or released, it may be
 //     in anybody's hands, and the lock counts as held by nobody.
 //   * Who waits is entered before it is queued, and taken out before it is made ready; a wait that
-//     was ended by cancellation is recognised by the claim word. So a goroutine found waiting waits.
-//   * A wait with alternatives (a select, a timeout) is no wait here, and try_lock() is none either.
+//     was ended by cancellation is told by the claim word. So a goroutine found waiting waits.
+//   * A wait with alternatives (a select, a timeout) is no wait here, nor is try_lock().
 //   * What reports tell of other goroutines was copied by those, or while nobody could run them.
 //
 // The table's mutex is a leaf: nothing of ringo is called or locked under it.
@@ -36,8 +36,8 @@ struct LockUse {
 
 // --- by the locks, while checks are on
 
-/// g holds it from now on; null: a plain thread. It took it at once by a lock() without alternatives
-/// (`ordered`), or otherwise, or it was handed over and g is not made ready yet.
+/// g holds it from now on; null: a plain thread. It took it at once by a lock() without
+/// alternatives (`ordered`), or otherwise, or it was handed over and g is not made ready yet.
 void lock_taken(const LockUse& use, Goroutine* g, bool ordered) noexcept;
 
 /// It is about to be given back, by whomever.
