@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include <ringo/detail/lock_check.hpp>
+
 namespace ringo {
 
 namespace detail {
@@ -18,10 +20,11 @@ class [[nodiscard("a guard that is dropped unlocks at once")]] LockGuard {
   LockGuard() noexcept = default;
   /// Takes over a lock that is held already.
   explicit LockGuard(L & held) noexcept : lock_(&held) {}
-  LockGuard(LockGuard && other) noexcept : lock_(std::exchange(other.lock_, nullptr)) {}
+  LockGuard(LockGuard && other) noexcept : lock_(other.release()) {}
   LockGuard& operator=(LockGuard&& other) noexcept {
-    LockGuard taken(std::move(other));
-    std::swap(lock_, taken.lock_);
+    L* taken = other.release();
+    L* before = std::exchange(lock_, taken);
+    if (before != nullptr) give_back(before);
     return *this;
   }
   ~LockGuard() {
@@ -40,7 +43,11 @@ class [[nodiscard("a guard that is dropped unlocks at once")]] LockGuard {
   }
 
   /// Leaves the lock held, for somebody who will call unlock() (or unlock_shared()) of it.
-  L* release() noexcept { return std::exchange(lock_, nullptr); }
+  L* release() noexcept {
+    if (detail::checks_locks() && lock_ != nullptr) [[unlikely]]
+      detail::lock_disowned(lock_);
+    return std::exchange(lock_, nullptr);
+  }
 
  private:
   static void give_back(L * lock) noexcept {

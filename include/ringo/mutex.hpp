@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include <ringo/detail/lock_check.hpp>
 #include <ringo/detail/spin_lock.hpp>
 #include <ringo/detail/wait.hpp>
 #include <ringo/lock_guard.hpp>
@@ -53,6 +54,8 @@ class Mutex {
   ~Mutex() {
     if (!waiters_.empty()) [[unlikely]]
       destroyed();
+    if (detail::checks_locks()) [[unlikely]]
+      detail::lock_destroyed(this);
   }
 
   /// Locks and yields a Guard: `auto guard = co_await mu.lock()`; without co_await nothing is
@@ -78,7 +81,9 @@ class Mutex {
     held_ = true;
     return true;
   }
+  template <bool checked>
   void unlock_here() noexcept;
+  [[gnu::cold]] void unlock_checked() noexcept;
   void bind(std::uint32_t runtime_id);
   void destroyed() noexcept;
 
@@ -102,7 +107,11 @@ class MutexCase : public CaseBase {
   }
   bool try_take() final {
     check_runtime();
-    return node.ok = mutex_->take();
+    const bool taken = mutex_->take();
+    node.ok = taken;
+    if (checks_locks()) [[unlikely]]
+      note_taken();
+    return taken;
   }
   Enlist enlist() final;
   void withdraw() noexcept final;
@@ -114,6 +123,7 @@ class MutexCase : public CaseBase {
   }
 
  private:
+  [[gnu::cold]] void note_taken() const noexcept;
   void check_runtime() {
     if (mutex_->runtime_id_.load(std::memory_order_relaxed) != node.g->runtime_id) [[unlikely]]
       mutex_->bind(node.g->runtime_id);

@@ -20,6 +20,9 @@ enum class DriverKind { automatic, uring, epoll };
 /// "auto", "uring" or "epoll"; nothing for other names.
 std::optional<DriverKind> parse_driver(std::string_view name) noexcept;
 
+/// Whether something is done: `automatic` leaves that to the environment and the build.
+enum class Switch { automatic, on, off };
+
 /// How run() sets the runtime up.
 struct Options {
   /// Event loops, one thread each; the first is the thread that calls run(). 0: RINGO_WORKERS if
@@ -48,6 +51,21 @@ struct Options {
   /// RINGO_WATCHDOG if set (milliseconds, 0: off), else 10 ms where there are several workers, and
   /// off with one (a second thread makes reference counts dearer) and under sanitizers.
   std::chrono::nanoseconds watchdog{-1};
+  /// Looks for mistakes with locks, and logs each as an error with the goroutines and their await
+  /// chains: one that locks a Mutex or SharedMutex which it holds already (it waits for itself);
+  /// goroutines that wait for each other in a circle, through locks and joins, while the rest of
+  /// the program goes on; two that take two locks in opposite orders, though it went well this
+  /// time. With libringo_locks.so preloaded (LD_PRELOAD), also one that suspends while its thread
+  /// holds a std::mutex, or another pthread mutex, that it has locked. Nothing is prevented.
+  ///
+  /// A goroutine counts as the holder while the guard is where lock() put it: once that is moved or
+  /// released nobody knows who will unlock. A try_lock(), and a wait with alternatives (select_any,
+  /// with_timeout(d, mu.lock())), is no mistake of these, but what it has locked is held.
+  ///
+  /// automatic: RINGO_CHECK_LOCKS if set (0 or 1), else on in debug builds of ringo, except under
+  /// ThreadSanitizer, and with libringo_locks.so. While the runtime lives it counts for the whole
+  /// process. Every lock and unlock then goes through one table.
+  Switch check_locks = Switch::automatic;
 };
 
 namespace detail {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include <ringo/detail/lock_check.hpp>
 #include <ringo/detail/spin_lock.hpp>
 #include <ringo/detail/wait.hpp>
 #include <ringo/lock_guard.hpp>
@@ -54,6 +55,8 @@ class SharedMutex {
   ~SharedMutex() {
     if (!writers_.empty() || !readers_.empty()) [[unlikely]]
       destroyed();
+    if (detail::checks_locks()) [[unlikely]]
+      detail::lock_destroyed(this);
   }
 
   /// Locks for writing and yields a Guard. Suspends while anybody holds it. Also a case of

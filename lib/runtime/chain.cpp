@@ -101,6 +101,10 @@ void write_place(TextSink& out, const std::source_location& site) noexcept {
   out << "\t" << site.file_name() << ":" << std::uint64_t{site.line()} << "\n";
 }
 
+const PromiseBase* innermost_frame(const Goroutine& g) noexcept {
+  if (g.leaf == nullptr) return nullptr;
+  return &std::coroutine_handle<PromiseBase>::from_address(g.leaf.address()).promise();
+}
 
 void write_duration(TextSink& out, std::int64_t ns) noexcept {
   const auto seconds = static_cast<std::uint64_t>(ns) / 1'000'000'000;
@@ -130,12 +134,24 @@ void write_birth(TextSink& out, std::uint64_t id, std::uint64_t spawner,
 }
 
 void write_frames(TextSink& out, const Goroutine& g) noexcept {
-  if (g.leaf != nullptr) {
-    const PromiseBase* frame =
-        &std::coroutine_handle<PromiseBase>::from_address(g.leaf.address()).promise();
-    for (; frame != nullptr; frame = frame->parent) write_frame(out, frame->site);
+  for (const PromiseBase* frame = innermost_frame(g); frame != nullptr; frame = frame->parent) {
+    write_frame(out, frame->site);
   }
   write_birth(out, g.id, g.spawner, g.spawn_site);
+}
+
+ChainCopy copy_chain(const Goroutine& g) {
+  ChainCopy copy{{}, g.id, g.spawner, g.spawn_site};
+  for (const PromiseBase* frame = innermost_frame(g);
+       frame != nullptr && copy.sites.size() < ChainCopy::most; frame = frame->parent) {
+    copy.sites.push_back(frame->site);
+  }
+  return copy;
+}
+
+void write_chain(TextSink& out, const ChainCopy& chain, bool with_birth) noexcept {
+  for (const std::source_location& site : chain.sites) write_frame(out, site);
+  if (with_birth) write_birth(out, chain.goroutine, chain.spawner, chain.spawn_site);
 }
 
 void write_goroutine(TextSink& out, const Goroutine& g, Activity activity,

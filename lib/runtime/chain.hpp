@@ -9,12 +9,29 @@
 #include <cstdint>
 #include <source_location>
 #include <string_view>
+#include <vector>
 
 #include <ringo/detail/goroutine.hpp>
 
 #include "runtime/text_sink.hpp"
 
 namespace ringo::detail {
+
+/// The chain of a goroutine as it stood at some moment, for a report that comes later.
+struct ChainCopy {
+  static constexpr std::size_t most = 40;  // frames
+
+  std::vector<std::source_location> sites;  // innermost first
+  std::uint64_t goroutine = 0;
+  std::uint64_t spawner = 0;
+  std::source_location spawn_site;
+};
+
+/// Of a goroutine that runs on this thread, or cannot run now. Throws std::bad_alloc.
+ChainCopy copy_chain(const Goroutine& g);
+
+/// Its frames, and on demand "created by".
+void write_chain(TextSink& out, const ChainCopy& chain, bool with_birth) noexcept;
 
 /// What a goroutine does while nothing runs.
 enum class Activity : std::uint8_t { running, runnable, waiting };

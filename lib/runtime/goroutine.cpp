@@ -12,6 +12,7 @@
 #include "runtime/cancel_node.hpp"
 #include "runtime/chain.hpp"
 #include "runtime/external.hpp"
+#include "runtime/lock_check.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/throw_trace.hpp"
@@ -213,6 +214,8 @@ bool JoinCaseBase::looks_ready() {
 }
 
 Enlist JoinCaseBase::enlist() {
+  if (checks_locks() && !node.of_select) [[unlikely]]
+    join_awaited(*joined_, node);
   SpinGuard guard(joined_->join_lock);
   if (looks_ready()) return claim_self() ? Enlist::taken : Enlist::lost;
   if (joined_->joiner != nullptr) fatal("a goroutine is joined by two others at once");

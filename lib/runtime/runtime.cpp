@@ -15,6 +15,7 @@
 #include "runtime/blocking_pool.hpp"
 #include "runtime/dump.hpp"
 #include "runtime/external.hpp"
+#include "runtime/lock_check.hpp"
 #include "runtime/settings.hpp"
 
 namespace ringo::detail {
@@ -62,6 +63,7 @@ Runtime::Runtime(const Options& options, Environment* environment)
 Runtime::~Runtime() = default;
 
 void Runtime::run(Task<> main_task) {
+  const LockCheckScope lock_checks(id_, options_.check_locks == Switch::on);
   const bool several = workers_.size() > 1;
   if (several) threaded_runtimes.fetch_add(1, std::memory_order_seq_cst);
   if (options_.dump_on_sigquit) catch_sigquit();

@@ -14,6 +14,7 @@
 
 #include "base/log.hpp"
 #include "base/sanitizers.hpp"
+#include "runtime/lock_check.hpp"
 
 namespace ringo {
 
@@ -71,6 +72,18 @@ DriverKind driver_from_environment() {
   return *kind;
 }
 
+Switch lock_checks_from_environment() {
+  const std::string_view text = [] {
+    const char* set = std::getenv("RINGO_CHECK_LOCKS");
+    return set != nullptr ? set : "";
+  }();
+  if (text.empty()) return checks_locks_by_default() ? Switch::on : Switch::off;
+  if (text != "0" && text != "1") {
+    refuse("RINGO_CHECK_LOCKS=" + std::string(text) + ": not 0 or 1");
+  }
+  return text == "1" ? Switch::on : Switch::off;
+}
+
 /// Cores granted by the CPU quota of cgroup v2, rounded up; 0 if there is none.
 unsigned cgroup_quota() {
   std::ifstream groups("/proc/self/cgroup");
@@ -117,6 +130,9 @@ Options resolve_options(const Options& options, bool simulated) {
   Options resolved = options;
   if (options.workers > workers_max) panic("Options::workers: at most 256");
   if (options.drain.count() < 0) panic("Options::drain: a negative time");
+  if (resolved.check_locks == Switch::automatic) {
+    resolved.check_locks = lock_checks_from_environment();
+  }
   if (simulated) {
     resolved.workers = 1;
     resolved.watchdog = std::chrono::nanoseconds(0);

@@ -11,8 +11,8 @@ inline constexpr unsigned workers_max = 256;
 inline constexpr unsigned blocking_threads_max = 10'000;
 inline constexpr unsigned blocking_threads_default = 64;
 
-/// Fills in workers and driver. Throws Panic for impossible options; ends the process with status
-/// 2 and a message if RINGO_WORKERS or RINGO_DRIVER hold nonsense. A simulated environment has one
+/// Fills in what is left open. Throws Panic for impossible options; ends the process with status 2
+/// and a message if an environment variable holds nonsense. A simulated environment has one
 /// worker and asks for no driver.
 Options resolve_options(const Options& options, bool simulated);
 

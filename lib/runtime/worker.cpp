@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <ringo/detail/duration.hpp>
+#include <ringo/detail/lock_check.hpp>
 #include <ringo/detail/promise.hpp>
 
 #include "runtime/runtime.hpp"
@@ -148,6 +149,13 @@ Goroutine* Worker::take() noexcept {
 }
 
 void Worker::resume(Goroutine* g) {
+  if (checks_locks()) [[unlikely]]
+    return resume_checked(g);
+  run_until_suspended(g);
+  if (finished_ != nullptr) finish(std::exchange(finished_, nullptr));
+}
+
+void Worker::run_until_suspended(Goroutine* g) {
   g->worker = this;
   g->budget = operation_budget;
   g->resumed_at.store(coarse_moment(coarse_now_), std::memory_order_relaxed);
@@ -161,7 +169,6 @@ void Worker::resume(Goroutine* g) {
     next = std::exchange(bounced_, nullptr);
   }
   running_.store(nullptr, std::memory_order_relaxed);
-  if (finished_ != nullptr) finish(std::exchange(finished_, nullptr));
 }
 
 // --- the loop -----------------------------------------------------------------------------------

@@ -131,6 +131,8 @@ class alignas(64) Worker {
   Goroutine* take_slot() noexcept;
   Goroutine* take_pinned() noexcept;
   void resume(Goroutine* g);
+  void resume_checked(Goroutine* g);
+  void run_until_suspended(Goroutine* g);
   void finish(Goroutine* g) noexcept;
   bool look_around();
   Goroutine* idle();

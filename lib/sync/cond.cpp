@@ -2,6 +2,7 @@
 
 #include <ringo/panic.hpp>
 
+#include "runtime/lock_check.hpp"
 #include "sync/owner.hpp"
 
 namespace ringo {
@@ -38,6 +39,9 @@ class CondCase final : public CaseBase {
   Enlist enlist() override {
     Mutex* mutex = mutex_;
     unlocked_ = true;
+    // The waiter may lock it again elsewhere before it is unlocked here.
+    if (checks_locks()) [[unlikely]]
+      lock_given_back(mutex, false);
     {
       SpinGuard guard(cond_->lock_);
       cond_->waiters_.push_back(node);
@@ -72,7 +76,7 @@ struct RelockOp {
    public:
     explicit Case(RelockOp op) noexcept : MutexCase(op.mutex->lock()) {}
     bool result() noexcept {
-      MutexCase::result().release();
+      node.ok = false;
       return true;
     }
     bool canceled_result() const noexcept { return false; }
@@ -107,12 +111,17 @@ Task<> Cond::wait_once(Mutex::Guard& guard) {
   Mutex* mutex = guard.mutex();
   if (mutex == nullptr) detail::fatal("sync: unlock of unlocked mutex");
   if (mutex != mutex_) panic("Cond::wait: the guard holds another mutex");
+  const bool is_holder = detail::checks_locks() &&
+                         detail::lock_is_held_by(mutex, detail::current_goroutine());
   detail::CondOp wait{this, mutex};
   detail::CondOutcome outcome = co_await wait;
   if (outcome != detail::CondOutcome::refused) {
     const detail::ShieldScope until_locked(detail::current_goroutine());
     detail::RelockOp lock{mutex};
     while (!co_await lock) {}
+    // The guard may be where others can unlock it, as before.
+    if (!is_holder && detail::checks_locks()) [[unlikely]]
+      detail::lock_disowned(mutex);
   }
   if (outcome != detail::CondOutcome::signaled) throw Canceled{};
 }

@@ -2,9 +2,18 @@
 
 #include <ringo/panic.hpp>
 
+#include "runtime/lock_check.hpp"
 #include "sync/owner.hpp"
 
 namespace ringo {
+
+namespace {
+
+detail::LockUse use_of(const Mutex* mutex) noexcept {
+  return {mutex, detail::LockKind::mutex, false};
+}
+
+}  // namespace
 
 void Mutex::bind(std::uint32_t runtime_id) {
   detail::change_owner(runtime_id_, lock_, runtime_id, "Mutex", [this] { waiters_.forget(); });
@@ -24,17 +33,29 @@ Mutex::Guard Mutex::try_lock() {
     detail::call_from_afar(
         runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [&] { taken = take(); });
   }
+  if (taken && detail::checks_locks()) [[unlikely]]
+    detail::lock_taken(use_of(this), detail::current_goroutine(), false);
   return taken ? Guard(*this) : Guard();
 }
 
 void Mutex::unlock() noexcept {
+  if (detail::checks_locks()) [[unlikely]]
+    return unlock_checked();
   if (detail::at_home(runtime_id_) != nullptr) [[likely]]
-    return unlock_here();
+    return unlock_here<false>();
   detail::call_from_afar_or_die(
-      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here(); });
+      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here<false>(); });
 }
 
+void Mutex::unlock_checked() noexcept {
+  if (detail::at_home(runtime_id_) != nullptr) return unlock_here<true>();
+  detail::call_from_afar_or_die(
+      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here<true>(); });
+}
+
+template <bool checked>
 inline void Mutex::unlock_here() noexcept {
+  if constexpr (checked) detail::lock_given_back(this, false);
   detail::WaitNode* next = nullptr;
   bool held = false;
   {
@@ -46,7 +67,10 @@ inline void Mutex::unlock_here() noexcept {
     }
     held_ = next != nullptr;
   }
-  if (next != nullptr) return detail::complete(*next);
+  if (next != nullptr) {
+    if constexpr (checked) detail::lock_taken(use_of(this), next->g, false);
+    return detail::complete(*next);
+  }
   if (!held) [[unlikely]]
     detail::fatal("sync: unlock of unlocked mutex");
 }
@@ -54,15 +78,26 @@ inline void Mutex::unlock_here() noexcept {
 namespace detail {
 
 Enlist MutexCase::enlist() {
-  SpinGuard guard(mutex_->lock_);
-  if (!mutex_->held_) {
+  const bool checked = checks_locks();
+  if (checked && !node.of_select) [[unlikely]]
+    lock_awaited(use_of(mutex_), node);
+  {
+    SpinGuard guard(mutex_->lock_);
+    if (mutex_->held_) {
+      mutex_->waiters_.push_back(node);
+      return Enlist::waiting;
+    }
     if (!claim_self()) return Enlist::lost;
     mutex_->held_ = true;
     node.ok = true;
-    return Enlist::taken;
   }
-  mutex_->waiters_.push_back(node);
-  return Enlist::waiting;
+  if (checked) [[unlikely]]
+    lock_taken(use_of(mutex_), node.g, false);
+  return Enlist::taken;
+}
+
+void MutexCase::note_taken() const noexcept {
+  if (node.ok) lock_taken(use_of(mutex_), node.g, !node.of_select);
 }
 
 void MutexCase::withdraw() noexcept {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <ringo/detail/channel_core.hpp>
+#include <ringo/detail/lock_check.hpp>
 #include <ringo/panic.hpp>
 
 #include "runtime/worker.hpp"
@@ -106,6 +107,11 @@ bool SelectBase::start(std::coroutine_handle<> frame) {
     node.seq = claim_step;
     g->winner = winner_canceled;
     return false;
+  }
+  if (checks_locks()) [[unlikely]] {
+    for (std::uint32_t i = 0; i < count_; ++i) {
+      if (cases_[i] != nullptr) cases_[i]->node.of_select = true;
+    }
   }
   Scratch scratch(cases_, count_, top_first_);
   bool spent = --g->budget <= 0;

@@ -2,9 +2,24 @@
 
 #include <ringo/panic.hpp>
 
+#include "runtime/lock_check.hpp"
 #include "sync/owner.hpp"
 
 namespace ringo {
+
+namespace {
+
+detail::LockUse use_of(const SharedMutex* mutex, bool shared) noexcept {
+  return {mutex, detail::LockKind::shared_mutex, shared};
+}
+
+/// It was handed over to that waiter, who is not made ready yet.
+void note_admitted(const SharedMutex* mutex, bool shared, const detail::WaitNode& waiter) noexcept {
+  if (detail::checks_locks()) [[unlikely]]
+    detail::lock_taken(use_of(mutex, shared), waiter.g, false);
+}
+
+}  // namespace
 
 void SharedMutex::forget() noexcept {
   writers_.forget();
@@ -72,6 +87,7 @@ bool SharedMutex::admit_writer(detail::WakeList& wake) noexcept {
   if (writer == nullptr) return false;
   writing_ = true;
   writer->ok = true;
+  note_admitted(this, false, *writer);
   wake.push(*writer);
   return true;
 }
@@ -80,11 +96,14 @@ void SharedMutex::admit_readers(detail::WakeList& wake) noexcept {
   while (detail::WaitNode* reader = readers_.pop_claimed()) {
     ++reading_;
     reader->ok = true;
+    note_admitted(this, true, *reader);
     wake.push(*reader);
   }
 }
 
 void SharedMutex::give_back(bool shared) noexcept {
+  if (detail::checks_locks()) [[unlikely]]
+    detail::lock_given_back(this, shared);
   detail::WakeList wake;
   bool held = false;
   {
@@ -111,12 +130,16 @@ void SharedMutex::give_back(bool shared) noexcept {
 SharedMutex::Guard SharedMutex::try_lock() {
   bool taken = false;
   at_home([&] { taken = take(false); });
+  if (taken && detail::checks_locks()) [[unlikely]]
+    detail::lock_taken(use_of(this, false), detail::current_goroutine(), false);
   return taken ? Guard(*this) : Guard();
 }
 
 SharedMutex::SharedGuard SharedMutex::try_lock_shared() {
   bool taken = false;
   at_home([&] { taken = take(true); });
+  if (taken && detail::checks_locks()) [[unlikely]]
+    detail::lock_taken(use_of(this, true), detail::current_goroutine(), false);
   return taken ? SharedGuard(*this) : SharedGuard();
 }
 
@@ -143,10 +166,16 @@ void SharedMutexCaseBase::give_back() noexcept { mutex_->unlock_any(shared_); }
 
 bool SharedMutexCaseBase::try_take() {
   check_runtime();
-  return node.ok = mutex_->take(shared_);
+  node.ok = mutex_->take(shared_);
+  if (node.ok && checks_locks()) [[unlikely]]
+    lock_taken(use_of(mutex_, shared_), node.g, !node.of_select);
+  return node.ok;
 }
 
 Enlist SharedMutexCaseBase::enlist() {
+  const bool checked = checks_locks();
+  if (checked && !node.of_select) [[unlikely]]
+    lock_awaited(use_of(mutex_, shared_), node);
   WakeList wake;
   Enlist done = Enlist::waiting;
   {
@@ -161,6 +190,8 @@ Enlist SharedMutexCaseBase::enlist() {
       done = Enlist::taken;
     }
   }
+  if (checked && done == Enlist::taken) [[unlikely]]
+    lock_taken(use_of(mutex_, shared_), node.g, false);
   wake.complete_all();
   return done;
 }

@@ -124,6 +124,7 @@ struct alignas(64) Goroutine : InboxNode {
   std::atomic<bool> attached{false};  // in the list of its Context's CancelNode
   bool shielded = false;              // a cancellation is not delivered now; written by g alone
   bool drain_exempt = false;          // inside shield(): the end of the runtime does not cancel it
+  bool lock_waits = false;            // known to the checks of locks as waiting
   ThrowTrace* thrown = nullptr;       // the frames its last exception went through
   Goroutine* list_next = nullptr;     // in the queue of pinned ones
 

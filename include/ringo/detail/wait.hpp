@@ -32,6 +32,7 @@ struct WaitNode {
   bool ok = false;          // what the completer reports
   std::atomic<bool> linked{false};
   bool is_channel = false;     // of a ChannelCase: a select tries them all at one instant
+  bool of_select = false;      // one of several: set by a select while locks are checked
 };
 
 /// FIFO of waiters, doubly linked so that a loser leaves in O(1). Guarded by the owner's lock.
