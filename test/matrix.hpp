@@ -21,7 +21,8 @@
 //   RINGO_TEST_TIMEOUT=100          seconds after which a combination counts as hung; 0: never
 //   RINGO_TEST_SEED=7               the workers' random numbers (which ready case a select takes,
 //                                   whom an idle worker robs) begin there instead of at the clock's
-//                                   time; not in cases that call ringo::run themselves
+//                                   time: at 7 in the first combination, 8 in the second, ...; not
+//                                   in cases that call ringo::run themselves
 #pragma once
 
 #include <doctest/doctest.h>
@@ -38,6 +39,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -58,6 +60,7 @@ struct Setting {
   DriverKind driver;
   const char* driver_name;
   unsigned workers;
+  std::uint64_t number = 0;  // among the combinations of this run, added to the seed
 };
 
 namespace harness {
@@ -137,18 +140,22 @@ inline unsigned timeout_seconds() {
   return text != nullptr ? static_cast<unsigned>(std::strtoul(text, nullptr, 10)) : 100;
 }
 
-/// As ringo::run(options, body) of a plain thread, with the workers' random numbers from
-/// RINGO_TEST_SEED.
-template <class F>
-void run_seeded(const Options& options, F&& body) {
+inline std::optional<std::uint64_t> seed_of(const Setting& setting) {
   const char* text = variable("RINGO_TEST_SEED");
-  if (text == nullptr) {
+  if (text == nullptr) return std::nullopt;
+  return std::strtoull(text, nullptr, 10) + setting.number;
+}
+
+/// As ringo::run(options, body) of a plain thread, with that seed of the workers' random numbers.
+template <class F>
+void run_seeded(const Options& options, std::optional<std::uint64_t> given, F&& body) {
+  if (!given) {
     ringo::run(options, body);
     return;
   }
   ringo::detail::Runtime runtime(options);
   // Near seeds must not begin alike: the multiplier spreads them over all bits.
-  std::uint64_t seed = std::strtoull(text, nullptr, 10);
+  const std::uint64_t seed = *given;
   for (std::size_t i = 0; i < runtime.worker_count(); ++i) {
     runtime.worker(i).random() =
         ringo::detail::Random((seed * 256 + i + 1) * 0x9e37'79b9'7f4a'7c15u);
@@ -184,8 +191,11 @@ class Watchdog {
 };
 
 inline std::string describe(const Setting& setting) {
-  return std::string("driver ") + setting.driver_name + ", " + std::to_string(setting.workers) +
-         (setting.workers == 1 ? " worker" : " workers");
+  std::string text = setting.driver_name;
+  text.insert(0, "driver ").append(", ").append(std::to_string(setting.workers));
+  text.append(setting.workers == 1 ? " worker" : " workers");
+  if (auto seed = seed_of(setting)) text.append(", seed ").append(std::to_string(*seed));
+  return text;
 }
 
 /// Main's goroutine: checks where it runs, and keeps what is thrown for the outside.
@@ -216,9 +226,9 @@ inline std::vector<Setting> settings() {
         FAIL("RINGO_TEST_DRIVERS or RINGO_TEST_WORKERS: ", driver.c_str(), " ", number.c_str());
       }
       if (driver == "epoll") {
-        list.push_back({DriverKind::epoll, "epoll", count});
+        list.push_back({DriverKind::epoll, "epoll", count, list.size()});
       } else if (harness::uring_works()) {
-        list.push_back({DriverKind::uring, "uring", count});
+        list.push_back({DriverKind::uring, "uring", count, list.size()});
       } else {
         ++harness::state.not_run;
       }
@@ -266,7 +276,7 @@ template <class F>
 void run_setting(const Setting& setting, F&& body, Options base = {}) {
   harness::Watchdog watchdog(harness::describe(setting));
   std::exception_ptr error;
-  harness::run_seeded(options_of(setting, base),
+  harness::run_seeded(options_of(setting, base), harness::seed_of(setting),
                       [&] { return harness::checked_body(body, setting, error); });
   if (error) std::rethrow_exception(error);
 }
