@@ -1,5 +1,4 @@
-// An echo server that hangs up on whoever is silent for too long: each connection waits for bytes,
-// for its time to run out, and for the end of the server, in one select.
+// An echo server that hangs up on whoever is silent for too long (idle_echo.hpp).
 //
 //   timeouts --port 7001 --idle 5000     then, in another terminal: nc 127.0.0.1 7001
 //
@@ -7,7 +6,6 @@
 // and ends.
 #include <fmt/core.h>
 
-#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -16,41 +14,11 @@
 #include <utility>
 
 #include "flags.hpp"
+#include "idle_echo.hpp"
 
-using namespace ringo;
-using namespace std::chrono_literals;
+using namespace samples;
 
 namespace {
-
-/// How long a client may take to accept what it is sent.
-constexpr auto write_limit = 5s;
-
-struct Summary {
-  std::atomic<unsigned> served{0};
-  std::atomic<unsigned> timed_out{0};
-};
-
-Task<> serve(net::TcpStream conn, std::chrono::milliseconds idle, Channel<int> closing,
-             Summary& summary) {
-  char buffer[4096];
-  for (;;) {
-    auto happened = co_await select_any{conn.read(buffer), after(idle), closing.recv()};
-    if (happened.index() == 1) {
-      ++summary.timed_out;
-      auto goodbye = fmt::format("silent for {} ms, goodbye\n", idle.count());
-      (void)co_await with_timeout(write_limit, conn.write(goodbye));
-      break;
-    }
-    if (happened.index() == 2) {
-      (void)co_await with_timeout(write_limit, conn.write("the server ends, goodbye\n"));
-      break;
-    }
-    Result<std::size_t> n = happened.get<0>();
-    if (!n) break;  // the end of the stream, or an error
-    if (!co_await with_timeout(write_limit, conn.write(buffer, *n))) break;
-  }
-  ++summary.served;
-}
 
 Task<int> app(const samples::Flags& flags, std::chrono::milliseconds idle) {
   auto listener = net::TcpListener::listen(flags.address());
@@ -65,7 +33,7 @@ Task<int> app(const samples::Flags& flags, std::chrono::milliseconds idle) {
 
   Channel<int> closing;  // never sent to: closed when everybody shall go home
   WaitGroup clients;
-  Summary summary;
+  Served summary;
   for (bool open = true; open;) {
     co_await select_any{
         on(listener->accept(),
