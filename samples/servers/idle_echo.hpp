@@ -13,7 +13,7 @@ namespace samples {
 using namespace ringo;
 
 /// How long a client may take to accept what it is sent.
-constexpr auto goodbye_limit = std::chrono::seconds(5);
+constexpr auto send_limit = std::chrono::seconds(5);
 
 struct Served {
   std::atomic<unsigned> served{0};
@@ -30,16 +30,16 @@ inline Task<> serve(net::TcpStream conn, std::chrono::milliseconds idle, Channel
     if (happened.index() == 1) {
       ++summary.timed_out;
       auto goodbye = fmt::format("silent for {} ms, goodbye\n", idle.count());
-      (void)co_await with_timeout(goodbye_limit, conn.write(goodbye));
+      (void)co_await with_timeout(send_limit, conn.write(goodbye));
       break;
     }
     if (happened.index() == 2) {
-      (void)co_await with_timeout(goodbye_limit, conn.write("the server ends, goodbye\n"));
+      (void)co_await with_timeout(send_limit, conn.write("the server ends, goodbye\n"));
       break;
     }
     Result<std::size_t> n = happened.get<0>();
     if (!n) break;  // the end of the stream, or an error
-    if (!co_await with_timeout(goodbye_limit, conn.write(buffer, *n))) break;
+    if (!co_await with_timeout(send_limit, conn.write(buffer, *n))) break;
   }
 }
 
