@@ -6,8 +6,8 @@ Usage: summary.py [--complete] TESTLOG...
 A TESTLOG is a .json file that meson test wrote into meson-logs/; one that is not
 there stands for no tests. A doctest program counts with each of its cases, any
 other test as one; a program that died or ran out of time counts as one failure
-more. Lines "[ringo] not run ..." in what a test prints are shown: there is no
-io_uring here.
+more, and what it printed about it is shown again. So are lines "[ringo] not run
+...": there is no io_uring here.
 
 With --complete the run was meant to be of everything, so a doctest case that no
 test has run is a failure: its suite and folder are missing in a list of
@@ -24,6 +24,10 @@ import sys
 
 CASES = re.compile(
     r"^\[doctest\] test cases: +(\d+) \| +(\d+) passed \| +(\d+) failed \| +(\d+) skipped", re.M)
+
+# What doctest prints about a case with failed checks, up to the ruler after it.
+FAILED_CASE = re.compile(r"^[^=\n]+:\d+:\nTEST CASE: .*?(?=^={70,}$|\Z)", re.M | re.S)
+LINES_SHOWN = 40
 
 
 class Program:
@@ -49,6 +53,16 @@ def own_name(test):
     return test["name"].split(" / ")[-1]
 
 
+def told(test):
+    """What a test that failed said of it: its cases that did, or else its last words."""
+    output = test.get("stdout", "")
+    lines = [line for case in FAILED_CASE.findall(output) if "ERROR:" in case
+             for line in case.rstrip().splitlines()][:LINES_SHOWN]
+    if not lines:
+        lines = (output + test.get("stderr", "")).rstrip().splitlines()[-LINES_SHOWN:]
+    return "".join(f"\n  | {line}" for line in lines)
+
+
 def add(program, test, problems, not_run):
     """Counts one run of a test."""
     name = own_name(test)
@@ -66,12 +80,13 @@ def add(program, test, problems, not_run):
         program.failed += failed
         program.cases = max(program.cases, passed + failed + skipped)
         if failed:
-            problems.append(f"{name}: {failed} cases failed")
+            problems.append(f"{name}: {failed} cases failed{told(test)}")
     elif test["result"] == "OK":
         program.passed += 1
     if test["result"] not in ("OK", "SKIP") and not failed:
         program.failed += 1
-        problems.append(f"{name}: {test['result'].lower()}, exit status {test['returncode']}")
+        problems.append(f"{name}: {test['result'].lower()}, exit status {test['returncode']}"
+                        f"{told(test)}")
 
 
 def main():

@@ -71,11 +71,14 @@ std::string_view state_name(const Goroutine& g, Activity activity) noexcept {
 
 // --- states -------------------------------------------------------------------------------------
 
-bool is_live(const Goroutine& g, std::uint32_t runtime_id) noexcept {
+std::uint32_t lives_in(const Goroutine& g) noexcept {
   // The state first: whose a live record is was written before.
   const RunState state = g.state.load(std::memory_order_acquire);
-  return state != RunState::free && state != RunState::finished &&
-         g.glimpsed_runtime_id() == runtime_id && g.leaf != nullptr;
+  return state == RunState::free || state == RunState::finished ? 0 : g.glimpsed_runtime_id();
+}
+
+bool is_live(const Goroutine& g, std::uint32_t runtime_id) noexcept {
+  return lives_in(g) == runtime_id && g.leaf != nullptr;
 }
 
 Activity activity_of(const Goroutine& g) noexcept {

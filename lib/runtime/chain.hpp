@@ -39,8 +39,11 @@ enum class Activity : std::uint8_t { running, runnable, waiting };
 /// `g` is not running. Only while no worker runs.
 Activity activity_of(const Goroutine& g) noexcept;
 
-/// A live goroutine of that runtime, which stands still or is gone? Free records and ended
-/// goroutines are not. Looks no further at those of other runtimes, which may run.
+/// The runtime of a live goroutine; 0 for free records and ended goroutines. A moment's guess,
+/// unless that runtime stands still or is gone.
+std::uint32_t lives_in(const Goroutine& g) noexcept;
+
+/// A live goroutine of that runtime, which stands still or is gone?
 bool is_live(const Goroutine& g, std::uint32_t runtime_id) noexcept;
 
 /// The name of a function as people write it: without result, parameters, and what the compiler

@@ -33,12 +33,9 @@ void look_at_goroutines(F&& look) {
     });
     if (stopped != World::Stopped::busy) runtime.world().release();
   });
-  std::uint32_t last = 0;
-  bool gone = false;
   RecordPool::instance().look_at_each([&](const Goroutine& g) {
-    const std::uint32_t id = g.glimpsed_runtime_id();
-    if (id != last) gone = id != 0 && runtime_is_gone(last = id);
-    if (gone && is_live(g, id)) look(g, nullptr, true);
+    const std::uint32_t id = lives_in(g);
+    if (id != 0 && runtime_is_gone(id) && is_live(g, id)) look(g, nullptr, true);
     return true;
   });
 }

@@ -305,7 +305,7 @@ RINGO_TEST("GO-11: handles, and numbers for reports") {
   CHECK(!moved.joinable());
 }
 
-RINGO_TEST("GO-13: a hundred thousand goroutines at once") {
+RINGO_TEST("GO-13: a hundred thousand goroutines at once" * doctest::test_suite("long")) {
   constexpr int count = 100'000;
   Channel<int> release;
   Channel<int> results(64);

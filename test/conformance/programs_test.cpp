@@ -113,7 +113,9 @@ Task<> daisy_chain(int length) {
 RINGO_TEST("CH-38: ten thousand goroutines in a chain (goroutines)") {
   co_await daisy_chain(10'000);
 }
-RINGO_TEST("CH-38: a hundred thousand goroutines in a chain") { co_await daisy_chain(100'000); }
+RINGO_TEST("CH-38: a hundred thousand goroutines in a chain" * doctest::test_suite("long")) {
+  co_await daisy_chain(100'000);
+}
 RINGO_TEST("GO-13: a million goroutines in a chain" * doctest::test_suite("huge")) {
   co_await daisy_chain(1'000'000);
 }
