@@ -344,21 +344,51 @@ struct Ended {
   std::string errors;
 };
 
-/// Runs f() in a forked child, to its end. The child exits with 0 when f returns, with 98 if an
-/// assertion failed in it, and with 99 if it throws. Only while no runtime and no other thread of
-/// this process runs.
-template <class F>
-Ended in_child(F&& f) {
-  int pipe_ends[2];
-  REQUIRE_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
-  std::fflush(stdout);
-  std::fflush(stderr);
-  pid_t child = ::fork();
-  REQUIRE_GE(child, 0);
-  if (child == 0) {
-    ::dup2(pipe_ends[1], STDERR_FILENO);
-    ::close(pipe_ends[0]);
+/// A forked child that runs f(), and what becomes of it.
+class Child {
+ public:
+  /// The child exits with 0 when f returns, with 98 if an assertion failed in it, and with 99 if it
+  /// throws. Only while no runtime and no other thread of this process runs.
+  template <class F>
+  explicit Child(F&& f) {
+    int pipe_ends[2];
+    REQUIRE_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
+    std::fflush(stdout);
+    std::fflush(stderr);
+    pid_ = ::fork();
+    REQUIRE_GE(pid_, 0);
+    if (pid_ == 0) {
+      ::dup2(pipe_ends[1], STDERR_FILENO);
+      ::close(pipe_ends[0]);
+      ::close(pipe_ends[1]);
+      live_in_child(f);
+    }
     ::close(pipe_ends[1]);
+    errors_ = pipe_ends[0];
+  }
+
+  /// Waits for its end. To be called once.
+  Ended end() {
+    Ended ended;
+    char buffer[4096];
+    for (;;) {
+      ssize_t n = ::read(errors_, buffer, sizeof buffer);
+      if (n > 0) {
+        ended.errors.append(buffer, static_cast<std::size_t>(n));
+      } else if (n == 0 || errno != EINTR) {
+        break;
+      }
+    }
+    ::close(errors_);
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
+    ended.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return ended;
+  }
+
+ private:
+  template <class F>
+  [[noreturn]] static void live_in_child(F& f) {
     ::signal(SIGQUIT, SIG_DFL);  // a shell without job control starts what runs beside it deaf
     harness::state.in_child = true;
     harness::state.watchdogs = 0;  // an alarm is not inherited
@@ -379,22 +409,31 @@ Ended in_child(F&& f) {
     std::fflush(stderr);
     ::_exit(code);
   }
-  ::close(pipe_ends[1]);
-  Ended ended;
-  char buffer[4096];
-  for (;;) {
-    ssize_t n = ::read(pipe_ends[0], buffer, sizeof buffer);
-    if (n > 0) {
-      ended.errors.append(buffer, static_cast<std::size_t>(n));
-    } else if (n == 0 || errno != EINTR) {
-      break;
-    }
+
+  pid_t pid_ = -1;
+  int errors_ = -1;
+};
+
+/// Runs f() in a Child, to its end.
+template <class F>
+Ended in_child(F&& f) {
+  return Child(f).end();
+}
+
+/// for_each_setting() for cases that sleep most of the time: each combination in a Child of its
+/// own, all at once. Nothing that f changes is seen outside.
+template <class F>
+void for_each_setting_at_once(F&& f) {
+  const std::vector<Setting> list = settings();
+  std::vector<Child> children;
+  children.reserve(list.size());
+  for (const Setting& setting : list) {
+    children.emplace_back([&] { f(setting); });
   }
-  ::close(pipe_ends[0]);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
-  ended.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return ended;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Ended ended = children[i].end();
+    CHECK_MESSAGE(ended.code == 0, harness::describe(list[i]), ": ", ended.errors);
+  }
 }
 
 /// Checks that f() ends its process with that exit status, and that standard error then contains

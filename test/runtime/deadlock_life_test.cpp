@@ -80,7 +80,7 @@ TEST_CASE("DL-05: a ticker or timer that nobody waits for does not hide the dead
 }
 
 TEST_CASE("DL-06: not while somebody waits for the network") {
-  expect_no_deadlock([]() -> Task<> {
+  expect_no_late_deadlock([]() -> Task<> {
     auto listener = net::TcpListener::listen("127.0.0.1:0").value();
     const net::Address address = listener.local_address();
     Channel<int> done;
@@ -102,13 +102,13 @@ TEST_CASE("DL-06: not while somebody waits for the network") {
 }
 
 TEST_CASE("DL-06: a listener nobody accepts on and a connection nobody reads are no life") {
-  expect_deadlock(
+  expect_late_deadlock(
       []() -> Task<> {
         auto listener = net::TcpListener::listen("127.0.0.1:0").value();
         co_await Channel<int>().recv();
       },
       {headline, "goroutine 1 [chan receive"});
-  expect_deadlock(
+  expect_late_deadlock(
       []() -> Task<> {
         auto listener = net::TcpListener::listen("127.0.0.1:0").value();
         auto client = (co_await net::TcpStream::connect(listener.local_address())).value();
@@ -127,7 +127,7 @@ TEST_CASE("DL-06: a listener nobody accepts on and a connection nobody reads are
 }
 
 TEST_CASE("DL-06: not while somebody waits for a descriptor of somebody else") {
-  expect_no_deadlock([]() -> Task<> {
+  expect_no_late_deadlock([]() -> Task<> {
     int ends[2];
     REQUIRE_EQ(::pipe2(ends, O_CLOEXEC), 0);
     // Written by another process, so that nothing in this one is alive.
@@ -145,23 +145,18 @@ TEST_CASE("DL-06: not while somebody waits for a descriptor of somebody else") {
 }
 
 TEST_CASE("DL-07: a signal is life where a goroutine waits for it, and nowhere else") {
-  for_each_setting([](const Setting& setting) {
-    Ended ended = in_child([&] {
-      run_setting(setting, []() -> Task<> {
-        Channel<int> signals(1);
-        signals::notify(signals, {SIGUSR1});
-        pid_t parent = ::getpid();
-        if (::fork() == 0) {
-          ::usleep(1'300'000);
-          ::kill(parent, SIGUSR1);
-          ::_exit(0);
-        }
-        CHECK_EQ(*co_await signals.recv(), SIGUSR1);
-      });
-    });
-    CHECK_MESSAGE(ended.code == 0, ended.errors);
+  expect_no_late_deadlock([]() -> Task<> {
+    Channel<int> signals(1);
+    signals::notify(signals, {SIGUSR1});
+    pid_t parent = ::getpid();
+    if (::fork() == 0) {
+      ::usleep(1'300'000);
+      ::kill(parent, SIGUSR1);
+      ::_exit(0);
+    }
+    CHECK_EQ(*co_await signals.recv(), SIGUSR1);
   });
-  expect_deadlock(
+  expect_late_deadlock(
       []() -> Task<> {
         Channel<int> signals(1);
         signals::notify(signals, {SIGUSR1});
@@ -278,10 +273,8 @@ void count_warnings(ringo::detail::LogLevel level, std::string_view text) {
 }  // namespace
 
 TEST_CASE("with threads that are not ringo's a line says so once" * doctest::test_suite("long")) {
-  for_each_setting([](const Setting& setting) {
-    if (setting.workers != 2) return;  // thirteen seconds each
-    warnings = 0;
-    auto before = ringo::detail::set_log_hook(&count_warnings);
+  for_each_setting_at_once([](const Setting& setting) {
+    ringo::detail::set_log_hook(&count_warnings);
     Channel<int> ch;
     std::atomic<bool> in_use{false};
     std::thread other([&] {
@@ -297,7 +290,6 @@ TEST_CASE("with threads that are not ringo's a line says so once" * doctest::tes
                          }),
              "");
     other.join();
-    ringo::detail::set_log_hook(before);
     CHECK_EQ(warnings, 1);
   });
 }

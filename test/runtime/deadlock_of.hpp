@@ -37,10 +37,24 @@ void expect_deadlock(F&& body, std::initializer_list<std::string> parts) {
   });
 }
 
+/// The same for a main whose end takes a second or more to find.
+template <class F>
+void expect_late_deadlock(F&& body, std::initializer_list<std::string> parts) {
+  for_each_setting_at_once(
+      [&](const Setting& setting) { expect_in_order(deadlock_of(setting, body), parts); });
+}
+
 /// Main, which must come to its end though all that could wake it is what the case is about.
 template <class F>
 void expect_no_deadlock(F&& body) {
   for_each_setting([&](const Setting& setting) { CHECK_EQ(deadlock_of(setting, body), ""); });
+}
+
+/// The same for a main that sleeps longer than it takes to find a deadlock.
+template <class F>
+void expect_no_late_deadlock(F&& body) {
+  for_each_setting_at_once(
+      [&](const Setting& setting) { CHECK_EQ(deadlock_of(setting, body), ""); });
 }
 
 }  // namespace ringo::test

@@ -218,7 +218,7 @@ TEST_CASE("DL-08: a partial deadlock is not reported") {
 TEST_CASE("DeadlockPolicy::ignore reports nothing") {
   Options options;
   options.on_deadlock = DeadlockPolicy::ignore;
-  for_each_setting([&](const Setting& setting) {
+  for_each_setting_at_once([&](const Setting& setting) {
     Ended ended = in_child([&] {
       ::alarm(1);
       run_setting(setting, two_wait, options);

@@ -214,7 +214,7 @@ RINGO_TEST("dump() to a descriptor and to a stream") {
 }
 
 TEST_CASE("waits of a second and more are shown with their length") {
-  for_each_setting([](const Setting& setting) {
+  for_each_setting_at_once([](const Setting& setting) {
     run_setting(setting, []() -> Task<> {
       Channel<int> ch;
       auto waiting = go(outer, ch);
