@@ -136,7 +136,8 @@ requires(!std::is_same_v<std::remove_cvref_t<F>, Options>) auto run(F&& f, Args&
 }
 
 /// Goroutines that have been started and have not ended, main's included (Go's
-/// runtime.NumGoroutine). A snapshot; from any goroutine. 0 outside a runtime.
+/// runtime.NumGoroutine). A snapshot; from any goroutine. 0 outside a runtime. What the body of a
+/// goroutine did happens before the call that no longer counts it.
 std::size_t num_goroutines() noexcept;
 
 /// Event loops of the runtime this goroutine belongs to (Go's GOMAXPROCS); 0 outside.

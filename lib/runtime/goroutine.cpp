@@ -172,7 +172,7 @@ void drop_handle(Goroutine* g) noexcept {
 }
 
 void Worker::finish(Goroutine* g) noexcept {
-  WorkerCounters::add(counters.ended);
+  WorkerCounters::add(counters.ended, std::memory_order_release);  // see num_goroutines()
   if (g->context != nullptr) [[unlikely]] leave_context(g);
   g->leaf = nullptr;
   g->state.store(RunState::finished, std::memory_order_release);

@@ -49,8 +49,9 @@ struct WorkerCounters {
   std::atomic<std::uint64_t> completions{0};
   std::atomic<std::uint64_t> bells{0};
 
-  static void add(std::atomic<std::uint64_t>& counter) noexcept {
-    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  static void add(std::atomic<std::uint64_t>& counter,
+                  std::memory_order order = std::memory_order_relaxed) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, order);
   }
 };
 

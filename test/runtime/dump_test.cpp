@@ -182,7 +182,7 @@ TEST_CASE("dump() while runtimes begin and end") {
   std::thread other([&] {
     while (!done) dump();
   });
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 5; ++i) {
     for_each_setting([](const Setting& setting) {
       run_setting(setting, []() -> Task<> {
         go([]() -> Task<> { co_await Channel<int>().recv(); });
