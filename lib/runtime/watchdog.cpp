@@ -3,12 +3,14 @@
 #include <cxxabi.h>
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -66,6 +68,23 @@ std::string describe_address(void* address) {
   std::unique_ptr<char, decltype(&std::free)> name(
       abi::__cxa_demangle(info.dli_sname, nullptr, nullptr, &status), &std::free);
   return (status == 0 ? name.get() : info.dli_sname) + offset_from(info.dli_saddr);
+}
+
+/// How long that thread of this process has been ready to run without a processor, in all; what it
+/// waits now is added when it gets one. 0 where the kernel does not say.
+std::int64_t queued_time(int thread) noexcept {
+  char name[48];
+  std::snprintf(name, sizeof name, "/proc/self/task/%d/schedstat", thread);
+  const int fd = ::open(name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  char text[96];
+  const ssize_t size = ::read(fd, text, sizeof text - 1);
+  ::close(fd);
+  if (size <= 0) return 0;
+  text[size] = '\0';
+  long long ran = 0;
+  long long queued = 0;
+  return std::sscanf(text, "%lld %lld", &ran, &queued) == 2 ? queued : 0;
 }
 
 }  // namespace
@@ -151,20 +170,28 @@ void Watchdog::look(Worker& worker, Seen& seen, std::int64_t now) {
   const std::uint64_t resumptions = worker.resumptions();
   if (worker.current_goroutine() == nullptr || resumptions != seen.resumptions ||
       runtime_.world().wanted()) {
-    seen = {resumptions, worker.current_goroutine() != nullptr ? now : 0, false};
+    seen = {};
+    seen.resumptions = resumptions;
+    if (worker.current_goroutine() == nullptr) return;
+    seen.since = now;
+    seen.queued = queued_time(worker.thread());
     return;
   }
   if (seen.since == 0) seen.since = now;
   if (worker.stealable() > 0) runtime_.wake_sleeper();
   if (seen.told || now - seen.since < limit_ || now < quiet_until_) return;
-  seen.told = true;
-  quiet_until_ = now + pause_between_reports;
-  tell(worker, now - seen.since);
+  seen.told = tell(worker, seen);
+  if (seen.told) quiet_until_ = now + pause_between_reports;
 }
 
-void Watchdog::tell(Worker& worker, std::int64_t held) {
+/// False if it was the processor that was missing.
+bool Watchdog::tell(Worker& worker, const Seen& seen) {
   auto sample = std::make_unique<Sample>();
-  if (!runtime_.world().ask(worker, *sample, answer_patience) || sample->goroutine == 0) return;
+  const bool answered = runtime_.world().ask(worker, *sample, answer_patience);
+  const std::int64_t held =
+      steady_now() - seen.since - (queued_time(worker.thread()) - seen.queued);
+  if (held < limit_) return false;
+  if (!answered || sample->goroutine == 0) return true;
   std::string text = "goroutine " + std::to_string(sample->goroutine) + " has held worker " +
                      std::to_string(worker.index()) + " for " + std::to_string(held / 1'000'000) +
                      " ms without suspending (started at " + sample->spawn_site.file_name() + ":" +
@@ -176,6 +203,7 @@ void Watchdog::tell(Worker& worker, std::int64_t held) {
     text += "\n\t" + describe_address(sample->native[i]);
   }
   log_warn(text);
+  return true;
 }
 
 }  // namespace ringo::detail

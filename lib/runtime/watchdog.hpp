@@ -3,7 +3,8 @@
 // A thread of its own, started only if it is wanted. It looks at each worker's count of resumptions
 // every few milliseconds while any worker is awake, and sleeps without a limit while all sleep. If a
 // goroutine is still running at the same count after the limit, a signal makes the worker's own
-// thread say what it does, so nothing is read behind its back. What waits on a worker that is held
+// thread say what it does, so nothing is read behind its back. Time for which the thread was ready
+// to run and had no processor is not the goroutine's, and does not count. What waits on a worker that is held
 // when it is looked at twice is offered to one that sleeps: no worker is woken for a goroutine or
 // two that are about to run where they are.
 #pragma once
@@ -57,7 +58,8 @@ class Watchdog {
  private:
   struct Seen {
     std::uint64_t resumptions = 0;
-    std::int64_t since = 0;  // 0: no goroutine was running
+    std::int64_t since = 0;   // 0: no goroutine was running
+    std::int64_t queued = 0;  // queued_time() of its thread then
     bool told = false;
   };
 
@@ -65,7 +67,7 @@ class Watchdog {
   void rouse() noexcept;
   bool all_asleep() const noexcept;
   void look(Worker& worker, Seen& seen, std::int64_t now);
-  void tell(Worker& worker, std::int64_t held);
+  bool tell(Worker& worker, const Seen& seen);
 
   Runtime& runtime_;
   const std::int64_t limit_;
