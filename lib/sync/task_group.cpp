@@ -23,7 +23,8 @@ GroupState::~GroupState() = default;
 
 void GroupState::set_limit(std::int64_t n) {
   if (n < 1) panic("task_group: a limit below 1 would let nothing run");
-  if (active_.load(std::memory_order_relaxed) != 0) {
+  // Synchronises with children that have ended: they looked at the limit.
+  if (active_.load(std::memory_order_acquire) != 0) {
     panic("task_group: the limit is changed while children are active");
   }
   limit_.emplace(n);
@@ -36,7 +37,7 @@ void GroupState::enter() {
 
 GroupState::Leave::~Leave() {
   if (holds_place) group->limit_->release();
-  group->active_.fetch_sub(1, std::memory_order_relaxed);
+  group->active_.fetch_sub(1, std::memory_order_release);
   group->members_.done();  // the last touch: the group may end now
 }
 
