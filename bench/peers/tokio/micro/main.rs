@@ -98,7 +98,12 @@ static BENCHES: &[Bench] = &[
         channels::chan_popular,
         2
     ),
-    bench!("select4", "unbuffered; mpsc of capacity 1", selects::select4, 2),
+    bench!(
+        "select4",
+        "unbuffered; mpsc of capacity 1",
+        selects::select4,
+        2
+    ),
     bench!("select4_buf", "capacity 128", selects::select4_buf, 2),
     bench!(
         "select_timeout",
@@ -122,8 +127,18 @@ static BENCHES: &[Bench] = &[
         tasks::skynet_chan,
         2
     ),
-    bench!("sieve", "primes by unbuffered channels; mpsc of capacity 1", channels::sieve, 2),
-    bench!("ctx_cancel", "waiting goroutines; CancellationToken", waiting::ctx_cancel, 2),
+    bench!(
+        "sieve",
+        "primes by unbuffered channels; mpsc of capacity 1",
+        channels::sieve,
+        2
+    ),
+    bench!(
+        "ctx_cancel",
+        "waiting goroutines; CancellationToken",
+        waiting::ctx_cancel,
+        2
+    ),
 ];
 
 fn list(to: &mut dyn Write) {
