@@ -61,7 +61,7 @@ has_package() {
     golang-go) command -v go ;;
     # Debian's own, which its crates are made for, even where there is another.
     cargo | rustc) test -x "/usr/bin/$1" ;;
-    librust-*-dev) dpkg-query --show "$1" | grep . ;;
+    librust-*-dev) dpkg-query --show -f '${db:Status-Status}' "$1" | grep -x installed ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }

@@ -11,7 +11,7 @@ inline Task<peers::Measured> select_over_four(Executor executor, std::size_t cap
   std::array<ChannelPtr<OneThread>, 4> channels;
   for (auto& channel : channels) {
     channel = make_channel<OneThread>(executor, capacity);
-    asio::co_spawn(executor, produce<OneThread>(channel, each, false), detached);
+    asio::co_spawn(executor, produce<OneThread>(channel, each), detached);
   }
   auto& [a, b, c, d] = channels;
   std::int64_t sum = 0;

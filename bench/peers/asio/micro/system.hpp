@@ -90,7 +90,8 @@ inline void detached(std::exception_ptr error) {
   if (error) std::terminate();
 }
 
-/// Runs a bench to its end on as many threads as the system has.
+/// Runs a bench to its end on as many threads as the system has. Tasks that wait then are destroyed
+/// with the context.
 template <typename System, Task<peers::Measured> (*bench)(Executor)>
 peers::Measured run() {
   asio::io_context context(System::threads == 1 ? ASIO_CONCURRENCY_HINT_UNSAFE
@@ -102,6 +103,7 @@ peers::Measured run() {
                    if (error) std::terminate();
                    found = std::move(measured);
                    if (!found.elapsed) found.elapsed = peers::Clock::now() - start;
+                   context.stop();
                  });
   std::vector<std::jthread> others;
   for (unsigned i = 1; i < System::threads; ++i) others.emplace_back([&] { context.run(); });

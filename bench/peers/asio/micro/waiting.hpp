@@ -84,10 +84,10 @@ Task<peers::Measured> mem_tasks(Executor executor) {
 }
 
 /// From the cancellation until the last of those that waited has ended. Each has a signal of its
-/// own, as Asio will have it; to cancel from another thread would need a strand for each, too.
+/// own, as Asio will have it, and a channel: to find the one to cancel among all that wait for a
+/// channel takes Asio as long as they are many. To cancel on another thread would take strands.
 inline Task<peers::Measured> ctx_cancel(Executor executor) {
   const std::int64_t count = 100'000 / peers::divisor;
-  auto never = make_channel<OneThread>(executor);
   std::int64_t started = 0;
   std::int64_t ended = 0;
   std::deque<asio::cancellation_signal> signals(count);
@@ -95,7 +95,7 @@ inline Task<peers::Measured> ctx_cancel(Executor executor) {
   group.add(count);
   auto set_up = peers::Clock::now();
   for (auto& signal : signals) {
-    asio::co_spawn(executor, waiter<OneThread>(never, started, ended),
+    asio::co_spawn(executor, waiter<OneThread>(make_channel<OneThread>(executor), started, ended),
                    asio::bind_cancellation_slot(signal.slot(), group.handler()));
   }
   while (started < count) co_await asio::post(executor, awaiting);
