@@ -57,6 +57,11 @@ has_package() {
     libspdlog-dev) pkg-config --atleast-version=1.10 spdlog ;;
     relacy-dev) g++ -E -x c++ - <<<'#include <relacy/relacy.hpp>' ;;
     doctest-dev) g++ -E -x c++ - <<<'#include <doctest/doctest.h>' ;;
+    libasio-dev) g++ -E -x c++ - <<<'#include <asio.hpp>' ;;
+    golang-go) command -v go ;;
+    # Debian's own, which its crates are made for, even where there is another.
+    cargo | rustc) test -x "/usr/bin/$1" ;;
+    librust-*-dev) dpkg-query --show -f '${db:Status-Status}' "$1" | grep -x installed ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }

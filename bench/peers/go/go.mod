@@ -1,0 +1,3 @@
+module ringo/bench/peers/go
+
+go 1.19
