@@ -84,6 +84,8 @@ def bad_flags():
     refused("uring_echo", 2, "--buffers wants a power of two", "--buffers", "3")
     refused(COMPARE, 2, "whole numbers above 0, not '64x64'", "--cases", "64x64")
     refused(COMPARE, 2, "wants a number above 0, not '0'", "--seconds", "0")
+    refused(COMPARE, 2, "wants a number above 0, not 'nan'", "--seconds", "nan")
+    refused(COMPARE, 2, "there is no server 'nginx'; there are ringo-uring, ", "--servers", "go,nginx")
 
 
 def load_without_a_server():
