@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -24,10 +25,11 @@ using asio::ip::tcp;
 awaitable<void> echo(tcp::socket socket, std::size_t size) {
   try {
     socket.set_option(tcp::no_delay(true));
-    std::vector<char> buffer(size);
+    const auto buffer = std::make_unique_for_overwrite<char[]>(size);
     for (;;) {
-      const std::size_t n = co_await socket.async_read_some(asio::buffer(buffer), use_awaitable);
-      co_await asio::async_write(socket, asio::buffer(buffer.data(), n), use_awaitable);
+      const std::size_t n =
+          co_await socket.async_read_some(asio::buffer(buffer.get(), size), use_awaitable);
+      co_await asio::async_write(socket, asio::buffer(buffer.get(), n), use_awaitable);
     }
   } catch (const std::system_error&) {
     // The end of the stream, or a broken connection, which has nobody to be told.
