@@ -97,7 +97,8 @@ def write_gnuplot(path, svg, machine, names, results):
                 plots = []
                 for k, name in enumerate(names):
                     place = f"($0+{(k - (len(names) - 1) / 2) * bar / group:.4f})"
-                    plots.append(f"{panel} using {place}:{k + 1} with boxes lc rgb '{COLORS[name]}'")
+                    plots.append(f"{panel} using {place}:{k + 1} with boxes "
+                                 f"lc rgb '{COLORS[name]}'")
                     plots.append(f"{panel} using {place}:{k + 1}:(sprintf('%.0f', ${k + 1})) "
                                  "with labels offset 0,0.5 font ',9' tc rgb '#404040'")
                 out.append("plot " + ", \\\n  ".join(plots))

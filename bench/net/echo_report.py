@@ -32,7 +32,7 @@ def median(passes, key):
 
 
 def ratio(rows, above, below, key="server_ns_per_request"):
-    """Median over the passes of a figure of one server to that of another; None without one of them."""
+    """Median over the passes of one server's figure to another's; None without one of them."""
     if above not in rows or below not in rows:
         return None
     return statistics.median(a[key] / b[key] for a, b in zip(rows[above], rows[below]))
@@ -86,7 +86,8 @@ def ahead(ratios, less_is_better):
     known = {peer: figure for peer, figure in ratios.items() if figure is not None}
     if not known:
         return NOTHING
-    behind = [peer for peer, figure in known.items() if (figure >= 1 if less_is_better else figure <= 1)]
+    behind = [peer for peer, figure in known.items()
+              if (figure >= 1 if less_is_better else figure <= 1)]
     if behind:
         return "not of " + ", ".join(behind)
     return "yes" if len(known) == len(ratios) else "yes, of those here"
@@ -164,8 +165,8 @@ def write_markdown(path, machine, names, missing, results, skipped, same_core):
                 "Ratios of the figures; less is better, but for requests/s.", 98), ""]
             out += peers_table(ringo, peers, results)
     out += ["", "## Throughput and latency", "", *textwrap.wrap(
-        "Medians of the passes; of the CPU per request also the least and the most of any pass.", 98),
-        ""]
+        "Medians of the passes; of the CPU per request also the least and the most of any pass.",
+        98), ""]
     out += latency_table(names, results, same_core)
     if any("disturbed" in line for line in out):
         out += ["", *textwrap.wrap(

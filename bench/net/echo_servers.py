@@ -104,4 +104,5 @@ class Running:
         """The same, where anything but 0 is a failure."""
         status = self.end()
         if status != 0:
-            raise Failure(f"{self.server.name} ended with {status} after SIGINT, not with 0 ({about})")
+            raise Failure(f"{self.server.name} ended with {status} after SIGINT, not with 0 "
+                          f"({about})")
