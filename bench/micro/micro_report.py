@@ -92,7 +92,8 @@ def params_table(names, results):
     return table(["bench", "of what", "different in"], body, 3)
 
 
-def write_markdown(path, machine, names, missing, results, failures, other_reports, charts):
+def write_markdown(path, machine, names, missing, results, failures, unrun, other_reports,
+                   charts):
     out = ["# What ringo's operations cost, and those of its peers", "", *textwrap.wrap(
         "Go, tokio, Asio and threads of the operating system (std::thread) do the same work in "
         "programs of the same shape (bench/micro, bench/peers). ns: nanoseconds per operation; "
@@ -103,6 +104,8 @@ def write_markdown(path, machine, names, missing, results, failures, other_repor
     out += [f"* {key}: {value}" for key, value in machine]
     out += [f"* **{name} is left out**: {why}" for name, why in missing.items()]
     out += [f"* **failed**: {what}" for what in failures]
+    if unrun:
+        out.append(f"* **not run**, the time of --quick was up: {', '.join(unrun)}")
     for title, file in other_reports:
         out.append(f"* {title}: [{file}]({file})")
     for threads in sorted({count for _, count in results}):
