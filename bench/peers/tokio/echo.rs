@@ -31,7 +31,11 @@ fn number<T: std::str::FromStr + PartialOrd>(flag: &str, text: &str, least: T) -
 }
 
 fn settings() -> Settings {
-    let mut found = Settings { port: 0, threads: 1, buffer: 64 << 10 };
+    let mut found = Settings {
+        port: 0,
+        threads: 1,
+        buffer: 64 << 10,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--help" {
@@ -63,19 +67,22 @@ fn runtime(threads: usize) -> std::io::Result<Runtime> {
     if threads == 1 {
         Builder::new_current_thread().enable_all().build()
     } else {
-        Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+        Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build()
     }
 }
 
 async fn echo(mut stream: TcpStream, size: usize) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = vec![0u8; size];
+    let mut buffer = Vec::with_capacity(size); // not filled with zeros
     loop {
-        let n = stream.read(&mut buffer).await?;
-        if n == 0 {
+        buffer.clear();
+        if stream.read_buf(&mut buffer).await? == 0 {
             return Ok(());
         }
-        stream.write_all(&buffer[..n]).await?;
+        stream.write_all(&buffer).await?;
     }
 }
 
