@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Gives the programs here what they cannot use, and looks at what they say.
 
-    check.py BUILD_DIR
+    check.py PROGRAMS
 
-BUILD_DIR has echo_load, epoll_echo and uring_echo. Exit status 0 if each names
+PROGRAMS is the folder that has echo_load, epoll_echo and uring_echo. Exit status 0 if each names
 the thing and the cause, 1 with a message otherwise.
 """
 
@@ -13,10 +13,12 @@ import pathlib
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
 PATIENCE = 20  # seconds after which something that should happen has not
 COMPARE = pathlib.Path(__file__).resolve().with_name("compare")
+IDLE = COMPARE.with_name("idle")
 
 
 def expect(condition, message):
@@ -25,7 +27,7 @@ def expect(condition, message):
 
 
 def run(program, *flags):
-    path = program if program is COMPARE else os.path.join(sys.argv[1], program)
+    path = program if isinstance(program, pathlib.Path) else os.path.join(sys.argv[1], program)
     return subprocess.run([path, *flags], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=PATIENCE)
 
@@ -84,6 +86,15 @@ def bad_flags():
     refused("uring_echo", 2, "--buffers wants a power of two", "--buffers", "3")
     refused(COMPARE, 2, "whole numbers above 0, not '64x64'", "--cases", "64x64")
     refused(COMPARE, 2, "wants a number above 0, not '0'", "--seconds", "0")
+    refused(COMPARE, 2, "wants a number above 0, not 'nan'", "--seconds", "nan")
+    for script in (COMPARE, IDLE):
+        refused(script, 2, "there is no server 'nginx'; there are ringo-uring, ",
+                "--servers", "go,nginx")
+        refused(script, 1, "nowhere/bench/net/epoll_echo is missing: build it with",
+                "--servers", "epoll_echo", "--build", "nowhere")
+        refused(script, 1, "go is left out: nowhere/peers/go-echo is not there",
+                "--servers", "go", "--build", "nowhere")
+    refused(IDLE, 2, "wants a whole number from 1, not '0'", "--connections", "0")
 
 
 def load_without_a_server():
@@ -133,6 +144,22 @@ def busy_port():
                 "io_uring_queue_init_params: " in result.stderr), str(result))
 
 
+def missing_peer():
+    """It is a column of its own, empty, and the report says why."""
+    with tempfile.TemporaryDirectory() as build:
+        os.makedirs(os.path.join(build, "bench"))
+        os.symlink(os.path.abspath(sys.argv[1]), os.path.join(build, "bench/net"))
+        flags = ("--servers", "epoll_echo,go", "--passes", "1", "--build", build)
+        for script, report, empty, more in (
+                (COMPARE, "echo.md", "| go | – | ", ("--cases", "1:64:1", "--seconds", "0.05")),
+                (IDLE, "idle.md", "| go | – | – |", ("--connections", "10"))):
+            result = run(script, *flags, *more)
+            expect(result.returncode == 0, f"{script}: {result}")
+            text = pathlib.Path(build, "report", report).read_text()
+            expect("**go is left out**" in text and "peers/go-echo is not there" in text
+                   and empty in text and "| epoll_echo |" in text, f"{script} wrote: {text}")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -140,6 +167,7 @@ def main():
     load_without_a_server()
     load_and_bad_servers()
     busy_port()
+    missing_peer()
 
 
 if __name__ == "__main__":

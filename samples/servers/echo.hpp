@@ -1,13 +1,14 @@
 // An echo: one goroutine a connection, written as if reads and writes blocked. The buffer is large
-// because a read into a large one lets big messages come straight from the kernel; an idle
-// connection could do without it by waiting with recv() instead.
+// because a read into a large one lets big messages come straight from the kernel; it is not
+// filled with zeros, so of a connection with small messages only the first page is in memory. An
+// idle connection could do without it by waiting with recv() instead.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <ringo/ringo.hpp>
 #include <set>
-#include <vector>
 
 namespace samples {
 
@@ -42,10 +43,11 @@ class Connections {
 inline Task<> echo(net::TcpStream conn, Connections& connections) {
   connections.add(conn);
   Defer remove{[&] { connections.remove(conn); }};
-  std::vector<char> buffer(64 * 1024);
+  constexpr std::size_t size = 64 * 1024;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(size);
   for (;;) {
-    const Result<std::size_t> n = co_await conn.read(buffer);
-    if (!n || !co_await conn.write(buffer.data(), *n)) break;
+    const Result<std::size_t> n = co_await conn.read(buffer.get(), size);
+    if (!n || !co_await conn.write(buffer.get(), *n)) break;
   }
 }
 
