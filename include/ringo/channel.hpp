@@ -95,6 +95,17 @@ class [[nodiscard("a send does nothing until it is awaited")]] SendOp {
   SendOp(detail::CoreHandle core, std::in_place_t, Args && ... args)
       : core_(std::move(core)), value_(std::forward<Args>(args)...) {}
 
+  // For the await, see IsEager.
+  struct Early {
+    bool ok;
+  };
+  bool try_now(detail::Goroutine* g, Early& early) {
+    return core_ && core_->send_now(g, value_, early.ok);
+  }
+  void result_of(const Early& early) const {
+    if (!early.ok) detail::throw_send_on_closed();
+  }
+
  private:
   friend Case;
   detail::CoreHandle core_;
@@ -107,6 +118,22 @@ class [[nodiscard("a receive does nothing until it is awaited")]] ReceiveOp {
  public:
   using Case = detail::ReceiveCase<T>;
   explicit ReceiveOp(detail::CoreHandle core) noexcept : core_(std::move(core)) {}
+
+  // For the await, see IsEager.
+  struct Early {
+    alignas(T) std::byte value[sizeof(T)];
+    bool ok;
+  };
+  bool try_now(detail::Goroutine* g, Early& early) {
+    return core_ && core_->receive_now(g, reinterpret_cast<T*>(early.value), early.ok);
+  }
+  std::optional<T> result_of(Early& early) const noexcept {
+    if (!early.ok) return std::nullopt;
+    T* value = std::launder(reinterpret_cast<T*>(early.value));
+    std::optional<T> result(std::move(*value));
+    std::destroy_at(value);
+    return result;
+  }
 
  private:
   friend Case;

@@ -111,6 +111,22 @@ void ChannelCore::forget_waiters() noexcept {
   return false;
 }
 
+bool ChannelCore::send_and_unlock(void* value, bool& ok) noexcept {
+  WaitNode* partner = nullptr;
+  const bool took = send_locked(value, ok, partner);
+  lock_.unlock();
+  if (partner != nullptr) complete(*partner);
+  return took;
+}
+
+bool ChannelCore::receive_and_unlock(void* slot, bool& ok) noexcept {
+  WaitNode* partner = nullptr;
+  const bool took = receive_locked(slot, ok, partner);
+  lock_.unlock();
+  if (partner != nullptr) complete(*partner);
+  return took;
+}
+
 void ChannelCore::close_here(bool& already_closed) noexcept {
   WakeList wake;
   {

@@ -61,6 +61,37 @@ class ChannelCore {
   enum class TryReceive : std::uint8_t { empty, value, closed };
   TryReceive try_receive(void* slot);
 
+  /// One attempt of a goroutine, with the value where it is. True: it took effect, or the channel
+  /// is closed (ok says which).
+  template <class T>
+  bool send_now(const Goroutine* g, T& value, bool& ok) {
+    check_runtime(g->runtime_id);
+    lock_.lock();
+    const std::size_t count = count_.load(std::memory_order_relaxed);
+    if (count >= capacity_ || closed_ || !receivers_.empty()) return send_and_unlock(&value, ok);
+    std::size_t tail = head_ + count;
+    if (tail >= capacity_) tail -= capacity_;
+    ::new (static_cast<void*>(cells<T>() + tail)) T(std::move(value));
+    count_.store(count + 1, std::memory_order_relaxed);
+    lock_.unlock();
+    return ok = true;
+  }
+  /// The same; constructs the value in *slot if ok.
+  template <class T>
+  bool receive_now(const Goroutine* g, T* slot, bool& ok) {
+    check_runtime(g->runtime_id);
+    lock_.lock();
+    const std::size_t count = count_.load(std::memory_order_relaxed);
+    if (count == 0 || !senders_.empty()) return receive_and_unlock(slot, ok);
+    T* from = cells<T>() + head_;
+    ::new (static_cast<void*>(slot)) T(std::move(*from));
+    std::destroy_at(from);
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+    count_.store(count - 1, std::memory_order_relaxed);
+    lock_.unlock();
+    return ok = true;
+  }
+
   /// Throws Panic "close of closed channel".
   void close();
 
@@ -77,6 +108,10 @@ class ChannelCore {
   ChannelCore(std::size_t capacity, const ElementOps& ops) : capacity_(capacity), ops_(ops) {}
   ~ChannelCore() = default;
 
+  template <class T>
+  T* cells() noexcept {
+    return reinterpret_cast<T*>(this + 1);
+  }
   std::byte* cell(std::size_t index) noexcept {
     return reinterpret_cast<std::byte*>(this + 1) + index * ops_.size;
   }
@@ -95,6 +130,10 @@ class ChannelCore {
   // to be completed after unlocking is stored in `partner`.
   bool send_locked(void* value, bool& ok, WaitNode*& partner) noexcept;
   bool receive_locked(void* slot, bool& ok, WaitNode*& partner) noexcept;
+
+  // The same, unlocked in between, and the partner completed.
+  bool send_and_unlock(void* value, bool& ok) noexcept;
+  bool receive_and_unlock(void* slot, bool& ok) noexcept;
 
   void close_here(bool& already_closed) noexcept;
   void destroy() noexcept;

@@ -85,6 +85,8 @@ struct PromiseBase {
     site = where;
     if constexpr (is_task<Awaited>) {
       return TaskAwaiter<typename Awaited::value_type>(awaited);
+    } else if constexpr (IsEager<Awaited> && !std::is_lvalue_reference_v<A>) {
+      return EagerAwaiter<Awaited>(g, awaited);
     } else if constexpr (IsOperation<Awaited>) {
       return OperationAwaiter<typename Awaited::Case>(g, std::forward<A>(awaited));
     } else if constexpr (requires { std::forward<A>(awaited).ringo_await(g); }) {

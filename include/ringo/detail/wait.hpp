@@ -253,5 +253,63 @@ class [[nodiscard]] OperationAwaiter {
   Case case_;
 };
 
+/// An operation that can be tried as it is, before a Case is made of it: most need not wait.
+/// try_now(g, early) does what Case::try_take() would, and result_of(early) gives its result.
+/// Early is trivial; result_of() is called once after try_now() was true.
+template <class T>
+concept IsEager = IsOperation<T> && requires(T& operation, Goroutine* g, typename T::Early& early) {
+  static_cast<bool>(operation.try_now(g, early));
+  operation.result_of(early);
+};
+
+/// Awaits one such operation, a temporary of the awaiting expression.
+template <class Op>
+class [[nodiscard]] EagerAwaiter {
+  using Waiter = OperationAwaiter<typename Op::Case>;
+
+ public:
+  EagerAwaiter(Goroutine* g, Op& operation) noexcept : try_{g, &operation, {}} {}
+  EagerAwaiter(const EagerAwaiter&) = delete;
+  EagerAwaiter& operator=(const EagerAwaiter&) = delete;
+  ~EagerAwaiter() {
+    if (waited_) waiter_.~Waiter();
+  }
+
+  bool await_ready() {
+    Goroutine* g = try_.g;
+    if (g->budget <= 0 || g->guarded) [[unlikely]]
+      return false;
+    --g->budget;
+    return try_.operation->try_now(g, try_.early);
+  }
+
+  template <class P>
+  bool await_suspend(std::coroutine_handle<P> frame) {
+    const Try before = try_;
+    ::new (&waiter_) Waiter(before.g, std::move(*before.operation));
+    waited_ = true;
+    return waiter_.await_suspend(frame);
+  }
+
+  decltype(auto) await_resume() {
+    if (waited_) return waiter_.await_resume();
+    return try_.operation->result_of(try_.early);
+  }
+
+ private:
+  struct Try {
+    Goroutine* g;
+    Op* operation;
+    typename Op::Early early;
+  };
+  static_assert(std::is_trivially_destructible_v<Try>);
+
+  union {
+    Try try_;
+    Waiter waiter_;
+  };
+  bool waited_ = false;
+};
+
 }  // namespace detail
 }  // namespace ringo
