@@ -1,0 +1,48 @@
+// What a goroutine takes up while it waits.
+#include <cstdio>
+#include <functional>
+
+#include <ringo/channel.hpp>
+#include <ringo/go.hpp>
+#include <ringo/wait_group.hpp>
+
+#include "bench.hpp"
+#include "process.hpp"
+
+using namespace ringo;
+
+namespace micro {
+namespace {
+
+Task<> wait_for_end(Channel<std::int64_t>& silent, WaitGroup& begun, WaitGroup& ended) {
+  begun.done();
+  const auto value = co_await silent.recv();
+  if (!value) ended.done();
+}
+
+}  // namespace
+
+/// By the growth of resident memory, which says something only in a fresh process: what earlier
+/// benches have freed is used again.
+Task<Measured> mem_tasks() {
+  const std::int64_t count = 1'000'000 / divisor;
+  Channel<std::int64_t> silent;
+  WaitGroup begun;
+  WaitGroup ended;
+  begun.add(static_cast<std::ptrdiff_t>(count));
+  ended.add(static_cast<std::ptrdiff_t>(count));
+  const double before = resident_bytes();
+  for (std::int64_t i = 0; i < count; ++i) {
+    go(wait_for_end, std::ref(silent), std::ref(begun), std::ref(ended));
+  }
+  co_await begun.wait();
+  const double grown = resident_bytes() - before;
+  silent.close();
+  co_await ended.wait();
+  Measured measured{count, grown >= 0};
+  std::snprintf(measured.extra, sizeof measured.extra, "bytes=%.1f",
+                grown / static_cast<double>(count));
+  co_return measured;
+}
+
+}  // namespace micro
