@@ -14,10 +14,17 @@ using namespace ringo;
 namespace micro {
 namespace {
 
-Task<> wait_for_end(Channel<std::int64_t>& silent, WaitGroup& begun, WaitGroup& ended) {
-  begun.done();
-  const auto value = co_await silent.recv();
-  if (!value) ended.done();
+struct Shared {
+  Channel<std::int64_t> silent;
+  WaitGroup begun;
+  WaitGroup ended;
+};
+
+// One parameter and no variable: the frame holds little but the wait.
+Task<> wait_for_end(Shared& shared) {
+  shared.begun.done();
+  co_await shared.silent.recv();
+  shared.ended.done();
 }
 
 }  // namespace
@@ -26,19 +33,15 @@ Task<> wait_for_end(Channel<std::int64_t>& silent, WaitGroup& begun, WaitGroup& 
 /// benches have freed is used again.
 Task<Measured> mem_tasks() {
   const std::int64_t count = 1'000'000 / divisor;
-  Channel<std::int64_t> silent;
-  WaitGroup begun;
-  WaitGroup ended;
-  begun.add(static_cast<std::ptrdiff_t>(count));
-  ended.add(static_cast<std::ptrdiff_t>(count));
+  Shared shared;
+  shared.begun.add(static_cast<std::ptrdiff_t>(count));
+  shared.ended.add(static_cast<std::ptrdiff_t>(count));
   const double before = resident_bytes();
-  for (std::int64_t i = 0; i < count; ++i) {
-    go(wait_for_end, std::ref(silent), std::ref(begun), std::ref(ended));
-  }
-  co_await begun.wait();
+  for (std::int64_t i = 0; i < count; ++i) go(wait_for_end, std::ref(shared));
+  co_await shared.begun.wait();
   const double grown = resident_bytes() - before;
-  silent.close();
-  co_await ended.wait();
+  shared.silent.close();
+  co_await shared.ended.wait();
   Measured measured{count, grown >= 0};
   std::snprintf(measured.extra, sizeof measured.extra, "bytes=%.1f",
                 grown / static_cast<double>(count));
