@@ -56,7 +56,8 @@ def main():
     size = stripped_size(strip, program)
     good = size < MOST_BYTES
     failures += not good
-    print(f"{'' if good else 'FAILED: '}hello has {size} bytes stripped, {MOST_BYTES} are the limit")
+    verdict = "" if good else "FAILED: "
+    print(f"{verdict}hello has {size} bytes stripped, {MOST_BYTES} are the limit")
 
     for driver in ("uring", "epoll"):
         for workers in (1, 2):
@@ -71,9 +72,11 @@ def main():
                 raise
             good = since_main < MOST_NANOSECONDS
             failures += not good
-            print(f"{'' if good else 'FAILED: '}first goroutine on {driver}, workers: {workers}: "
+            verdict = "" if good else "FAILED: "
+            print(f"{verdict}first goroutine on {driver}, workers: {workers}: "
                   f"{since_main / 1e3:.0f} us after main() began, "
-                  f"{MOST_NANOSECONDS / 1e3:.0f} are the limit; {process / 1e3:.0f} us after it was started")
+                  f"{MOST_NANOSECONDS / 1e3:.0f} are the limit; "
+                  f"{process / 1e3:.0f} us after it was started")
     return 1 if failures else 0
 
 
