@@ -102,7 +102,7 @@ def why_not_judged(build, program):
     signed = set(re.findall(r"\]\s+(.+)", run(["readelf", "-p", ".comment", str(program)]).stdout))
     if not signed or not all(name.startswith(COMPILER) for name in signed):
         makers = " and ".join(sorted(signed)) or "nobody knows what"
-        return f"it was compiled by {makers}, not by {COMPILER}..."
+        return f"it was compiled by {makers}, not by Debian 12's GCC 12"
     info = build / "meson-info" / "intro-buildoptions.json"
     chosen = {option["name"]: option["value"] for option in json.loads(info.read_text())}
     for name, value in OPTIONS.items():
@@ -159,12 +159,15 @@ def main():
             continue
         if args.update:
             baseline[bench.name] = now
+        if other:
+            print(f"{bench.name}: {now:.1f} instructions {bench.operation}", flush=True)
+            continue
         line, fine = judge(bench, now, baseline.get(bench.name))
         print(line, flush=True)
         good = good and fine
     if args.update:
         BASELINE.write_text(json.dumps(baseline, indent=2) + "\n")
-    return 0 if good or other else 1
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
