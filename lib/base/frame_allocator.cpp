@@ -71,9 +71,9 @@ namespace {
 constexpr std::size_t fine_step = 16;
 constexpr std::size_t fine_max = 512;  // up to here a class every 16 bytes
 constexpr std::size_t coarse_step = 128;
-constexpr std::size_t small_max = 4096;  // up to here four classes per doubling
+constexpr std::size_t small_max = 16384;  // up to here four classes per doubling
 constexpr std::size_t fine_classes = fine_max / fine_step;
-constexpr std::size_t class_count = fine_classes + 12;
+constexpr std::size_t class_count = fine_classes + 20;
 
 constexpr std::array<std::uint16_t, class_count> block_sizes = [] {
   std::array<std::uint16_t, class_count> sizes{};
@@ -113,10 +113,12 @@ inline std::size_t class_of(std::size_t size) {
 inline bool is_small(std::size_t size) { return size - 1 < small_max; }
 
 // Blocks per batch: about 16 KiB, so that the lock is rare for small frames and
-// idle threads do not hoard large ones.
+// idle threads do not hoard large ones, but at least a few of those as well: the
+// blocks that net::Buffer leases are of the largest size.
 constexpr std::uint32_t batch_limit(std::size_t c) {
   std::uint32_t n = 16384u / block_sizes[c];
-  return n > 64 ? 64 : n < 8 ? 8 : n;
+  const std::uint32_t least = block_sizes[c] > 4096 ? 4 : 8;
+  return n > 64 ? 64 : n < least ? least : n;
 }
 
 // --- shared lists -------------------------------------------------------------

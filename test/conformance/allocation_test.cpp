@@ -75,35 +75,10 @@ Task<> select2() {
   CHECK_MESSAGE(used < count / 100, used, " allocations for ", count, " selects");
 }
 
-Task<> messages_spawns_and_sleeps() {
-  if (!frames_are_pooled) co_return;
-  auto plain = []() -> Task<> {
-    Channel<int> ch(4);
-    auto child = go(
-        [](Channel<int> out) -> Task<> {
-          for (int i = 0; i < 100; ++i) co_await out.send(i);
-          out.close();
-        },
-        ch);
-    while (co_await ch.recv()) {}
-    co_await child;
-    co_await sleep_for(1us);
-    co_await select_any{on(after(1us), [] {}), on(Channel<int>::nil().recv(), [] {})};
-  };
-  for (int i = 0; i < 300; ++i) co_await plain();
-  long before = allocations;
-  for (int i = 0; i < 1000; ++i) co_await plain();
-  long used = allocations - before;
-  CHECK_MESSAGE(used < 100, used, " allocations in 1000 rounds");
-}
-
 }  // namespace
 
 TEST_CASE("CH-35: select2: waiting in selects leaves nothing and allocates nothing") {
   test::run_matrix(select2, unwatched);
-}
-TEST_CASE("CH-35: messages, spawns and sleeps allocate nothing in steady state") {
-  test::run_matrix(messages_spawns_and_sleeps, unwatched);
 }
 
 RINGO_TEST("issue9110: selects that list a channel twice leave no waiter behind") {
