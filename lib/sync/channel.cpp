@@ -66,33 +66,26 @@ void ChannelCore::forget_waiters() noexcept {
     ok = true;
     return true;
   }
-  std::size_t count = count_.load(std::memory_order_relaxed);
-  if (count == capacity_) return false;
-  std::size_t tail = head_ + count;
-  if (tail >= capacity_) tail -= capacity_;
-  move(cell(tail), value);
-  count_.store(count + 1, std::memory_order_relaxed);
+  if (full()) return false;
+  put([&](std::size_t at) { move(cell(at), value); });
   ok = true;
   return true;
 }
 
 [[gnu::always_inline]] inline bool ChannelCore::receive_locked(void* slot, bool& ok,
                                                                WaitNode*& partner) noexcept {
-  std::size_t count = count_.load(std::memory_order_relaxed);
-  if (count > 0) {
-    std::byte* from = cell(head_);
-    move(slot, from);
-    if (ops_.destroy != nullptr) ops_.destroy(from);
-    std::size_t freed = head_;
-    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
-    // A full buffer may have senders waiting: the first one's value moves into the free cell,
-    // which is now the tail, before anything newer can get in (CH-23).
+  if (!empty()) {
+    take([&](std::size_t at) {
+      std::byte* from = cell(at);
+      move(slot, from);
+      if (ops_.destroy != nullptr) ops_.destroy(from);
+    });
+    // A full buffer may have senders waiting: the first one's value follows the others before
+    // anything newer can get in (CH-23).
     if (WaitNode* sender = senders_.pop_claimed()) {
-      move(cell(freed), sender->slot);
+      put([&](std::size_t at) { move(cell(at), sender->slot); });
       sender->ok = true;
       partner = sender;
-    } else {
-      count_.store(count - 1, std::memory_order_relaxed);
     }
     ok = true;
     return true;

@@ -67,12 +67,8 @@ class ChannelCore {
   bool send_now(const Goroutine* g, T& value, bool& ok) {
     check_runtime(g->runtime_id);
     lock_.lock();
-    const std::size_t count = count_.load(std::memory_order_relaxed);
-    if (count >= capacity_ || closed_ || !receivers_.empty()) return send_and_unlock(&value, ok);
-    std::size_t tail = head_ + count;
-    if (tail >= capacity_) tail -= capacity_;
-    ::new (static_cast<void*>(cells<T>() + tail)) T(std::move(value));
-    count_.store(count + 1, std::memory_order_relaxed);
+    if (full() || closed_ || !receivers_.empty()) return send_and_unlock(&value, ok);
+    put([&](std::size_t at) { ::new (static_cast<void*>(cells<T>() + at)) T(std::move(value)); });
     lock_.unlock();
     return ok = true;
   }
@@ -81,13 +77,12 @@ class ChannelCore {
   bool receive_now(const Goroutine* g, T* slot, bool& ok) {
     check_runtime(g->runtime_id);
     lock_.lock();
-    const std::size_t count = count_.load(std::memory_order_relaxed);
-    if (count == 0 || !senders_.empty()) return receive_and_unlock(slot, ok);
-    T* from = cells<T>() + head_;
-    ::new (static_cast<void*>(slot)) T(std::move(*from));
-    std::destroy_at(from);
-    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
-    count_.store(count - 1, std::memory_order_relaxed);
+    if (empty() || !senders_.empty()) return receive_and_unlock(slot, ok);
+    take([&](std::size_t at) {
+      T* from = cells<T>() + at;
+      ::new (static_cast<void*>(slot)) T(std::move(*from));
+      std::destroy_at(from);
+    });
     lock_.unlock();
     return ok = true;
   }
@@ -124,6 +119,24 @@ class ChannelCore {
     } else {
       std::memcpy(to, from, ops_.size);
     }
+  }
+
+  // The buffer, with the lock held. Room, or a value, must be there; moving it is the caller's.
+  bool full() const noexcept { return count_.load(std::memory_order_relaxed) == capacity_; }
+  bool empty() const noexcept { return count_.load(std::memory_order_relaxed) == 0; }
+  template <class F>
+  void put(F&& move_to) noexcept {
+    const std::size_t count = count_.load(std::memory_order_relaxed);
+    std::size_t tail = head_ + count;
+    if (tail >= capacity_) tail -= capacity_;
+    move_to(tail);
+    count_.store(count + 1, std::memory_order_relaxed);
+  }
+  template <class F>
+  void take(F&& move_from) noexcept {
+    move_from(head_);
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+    count_.store(count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   }
 
   // With the lock held. True: it took effect, or the channel is closed (ok says which); a partner
