@@ -21,6 +21,19 @@ Task<> consume(Channel<std::int64_t> in, Channel<std::int64_t> sums) {
   co_await sums.send(sum);
 }
 
+Task<Measured> many_to_many(int senders, int receivers, std::int64_t each, int capacity) {
+  Channel<std::int64_t> items(capacity);
+  Channel<std::int64_t> sums(receivers);
+  WaitGroup sending;
+  for (int i = 0; i < receivers; ++i) go(consume, items, sums);
+  for (int i = 0; i < senders; ++i) sending.go(produce, items, each, false);
+  co_await sending.wait();
+  items.close();
+  std::int64_t sum = 0;
+  for (int i = 0; i < receivers; ++i) sum += *co_await sums.recv();
+  co_return Measured{senders * each, sum == senders * (each * (each + 1) / 2)};
+}
+
 }  // namespace
 
 Task<Measured> chan_unbuf_pingpong() {
@@ -46,20 +59,9 @@ Task<Measured> chan_buf() {
   co_return Measured{count, sum == count * (count + 1) / 2};
 }
 
-Task<Measured> chan_mpmc() {
-  const std::int64_t each = 1'000'000 / divisor;
-  Channel<std::int64_t> items(128);
-  Channel<std::int64_t> sums(4);
-  WaitGroup producers;
-  for (int i = 0; i < 4; ++i) {
-    producers.go(produce, items, each, false);
-    go(consume, items, sums);
-  }
-  co_await producers.wait();
-  items.close();
-  std::int64_t sum = 0;
-  for (int i = 0; i < 4; ++i) sum += *co_await sums.recv();
-  co_return Measured{4 * each, sum == 4 * (each * (each + 1) / 2)};
-}
+Task<Measured> chan_mpmc() { return many_to_many(4, 4, 1'000'000 / divisor, 128); }
+
+/// What a long queue of receivers costs.
+Task<Measured> chan_popular() { return many_to_many(1, 1000, 1'000'000 / divisor, 0); }
 
 }  // namespace micro

@@ -40,7 +40,7 @@ constexpr Bench benches[] = {
     {"chan_unbuf_pingpong", "round trips", chan_unbuf_pingpong, 2},
     {"chan_buf", "1:1 capacity 128", chan_buf, 2},
     {"chan_mpmc", "4:4 capacity 128", chan_mpmc, 2},
-    {"chan_popular", "1000 selects of one channel and their own", chan_popular, 2},
+    {"chan_popular", "1:1000 unbuffered", chan_popular, 2},
     {"select4", "unbuffered", select4, 2},
     {"select4_buf", "capacity 128", select4_buf, 2},
     {"select_timeout", "ready channel and a timer of 1 s", select_timeout, 2},
