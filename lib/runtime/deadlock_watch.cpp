@@ -115,7 +115,7 @@ DeadlockWatch::Verdict DeadlockWatch::look(Worker&) noexcept {
   Verdict verdict = stopped == World::Stopped::all ? Verdict::alive : Verdict::unknown;
   bool unused = false;
   if (stopped == World::Stopped::all && !runtime_.stopping() && !any_goroutine_alive()) {
-    verdict = has_foreign_thread() ? Verdict::foreign : Verdict::dead;
+    verdict = foreign_thread();
     // After the look for threads.
     if (!nothing_to_come(unused) || runtime_.any_resource_alive()) verdict = Verdict::alive;
   }
@@ -158,11 +158,14 @@ std::int64_t DeadlockWatch::resumptions() const noexcept {
   return sum;
 }
 
-/// Threads of this process besides the workers, those of blocking(), and the kernel's for io_uring.
-bool DeadlockWatch::has_foreign_thread() const {
-  std::vector<int> ours = runtime_.threads();
+/// Dead, if there is no thread in this process besides the workers, the watchdog, those of
+/// blocking(), and the kernel's for io_uring.
+DeadlockWatch::Verdict DeadlockWatch::foreign_thread() const {
+  const std::vector<int> ours = runtime_.threads();
+  // The watchdog is just starting, and would be taken for somebody else.
+  if (std::find(ours.begin(), ours.end(), -1) != ours.end()) return Verdict::unknown;
   DIR* directory = ::opendir("/proc/self/task");
-  if (directory == nullptr) return true;  // nothing is known
+  if (directory == nullptr) return Verdict::foreign;  // nothing is known
   bool found = false;
   while (const dirent* entry = ::readdir(directory)) {
     const int thread = std::atoi(entry->d_name);
@@ -174,7 +177,7 @@ bool DeadlockWatch::has_foreign_thread() const {
     if (!is_tool_thread(folder)) found = true;
   }
   ::closedir(directory);
-  return found;
+  return found ? Verdict::foreign : Verdict::dead;
 }
 
 void DeadlockWatch::found(bool nobody_left) noexcept {

@@ -66,7 +66,7 @@ class DeadlockWatch {
   bool counts_are_zero() const noexcept;
   Verdict look(Worker& worker) noexcept;
   bool any_goroutine_alive() noexcept;
-  bool has_foreign_thread() const;
+  Verdict foreign_thread() const;
   void found(bool nobody_left) noexcept;
   std::int64_t resumptions() const noexcept;
 

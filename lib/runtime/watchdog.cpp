@@ -106,7 +106,13 @@ void Watchdog::start() {
   void* one = nullptr;
   ::backtrace(&one, 1);  // loads what it needs, which must not happen in a signal handler
   prepare_interrupts();
-  thread_ = std::thread([this] { run(); });
+  thread_id_.store(-1, std::memory_order_relaxed);
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (...) {
+    thread_id_.store(0, std::memory_order_relaxed);
+    throw;
+  }
 }
 
 void Watchdog::stop() noexcept {

@@ -52,7 +52,7 @@ class Watchdog {
     if (dozing_.load(std::memory_order_seq_cst)) [[unlikely]]
       rouse();
   }
-  /// The id of its thread; 0 without one.
+  /// The id of its thread; 0 without one, -1 while it has not told.
   int thread() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
 
  private:
