@@ -1,11 +1,9 @@
-// An echo: one goroutine a connection, written as if reads and writes blocked. The buffer is large
-// because a read into a large one lets big messages come straight from the kernel; it is not
-// filled with zeros, so of a connection with small messages only the first page is in memory. An
-// idle connection could do without it by waiting with recv() instead.
+// An echo: one goroutine a connection, written as if reads and writes blocked. What recv() gives
+// lies where the kernel has put it and goes back after the write, so nothing is copied, and a
+// connection that waits holds no buffer.
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <mutex>
 #include <ringo/ringo.hpp>
 #include <set>
@@ -43,11 +41,9 @@ class Connections {
 inline Task<> echo(net::TcpStream conn, Connections& connections) {
   connections.add(conn);
   Defer remove{[&] { connections.remove(conn); }};
-  constexpr std::size_t size = 64 * 1024;
-  const auto buffer = std::make_unique_for_overwrite<char[]>(size);
   for (;;) {
-    const Result<std::size_t> n = co_await conn.read(buffer.get(), size);
-    if (!n || !co_await conn.write(buffer.get(), *n)) break;
+    Result<net::Buffer> received = co_await conn.recv();
+    if (!received || !co_await conn.write(received->data(), received->size())) break;
   }
 }
 
