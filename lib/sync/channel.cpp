@@ -158,12 +158,8 @@ bool ChannelCore::try_send(void* value) {
   in_own_runtime(
       runtime_id_, lock_, [this] { forget_waiters(); },
       [&] {
-        WaitNode* partner = nullptr;
-        {
-          SpinGuard guard(lock_);
-          took = send_locked(value, ok, partner);
-        }
-        if (partner != nullptr) complete(*partner);
+        lock_.lock();
+        took = send_and_unlock(value, ok);
       });
   if (took && !ok) throw_send_on_closed();
   return took;
@@ -175,12 +171,8 @@ ChannelCore::TryReceive ChannelCore::try_receive(void* slot) {
   in_own_runtime(
       runtime_id_, lock_, [this] { forget_waiters(); },
       [&] {
-        WaitNode* partner = nullptr;
-        {
-          SpinGuard guard(lock_);
-          took = receive_locked(slot, ok, partner);
-        }
-        if (partner != nullptr) complete(*partner);
+        lock_.lock();
+        took = receive_and_unlock(slot, ok);
       });
   if (!took) return TryReceive::empty;
   return ok ? TryReceive::value : TryReceive::closed;
@@ -207,14 +199,9 @@ void ChannelCase::enlist_locked() noexcept { queue().push_back(node); }
 bool ChannelCase::try_take() {
   if (!core_) return false;
   check_runtime();
-  WaitNode* partner = nullptr;
-  bool took = false;
-  {
-    SpinGuard guard(core_->lock_);
-    took = try_here(partner);
-  }
-  if (partner != nullptr) complete(*partner);
-  return took;
+  core_->lock_.lock();
+  return send_ ? core_->send_and_unlock(node.slot, node.ok)
+               : core_->receive_and_unlock(node.slot, node.ok);
 }
 
 Enlist ChannelCase::enlist() {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -144,7 +145,7 @@ class ChannelCore {
   bool send_locked(void* value, bool& ok, WaitNode*& partner) noexcept;
   bool receive_locked(void* slot, bool& ok, WaitNode*& partner) noexcept;
 
-  // The same, unlocked in between, and the partner completed.
+  // The same for who holds the lock, which is dropped before the partner is completed.
   bool send_and_unlock(void* value, bool& ok) noexcept;
   bool receive_and_unlock(void* slot, bool& ok) noexcept;
 

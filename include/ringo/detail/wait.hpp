@@ -5,6 +5,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstdint>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -268,7 +269,7 @@ class [[nodiscard]] EagerAwaiter {
   using Waiter = OperationAwaiter<typename Op::Case>;
 
  public:
-  EagerAwaiter(Goroutine* g, Op& operation) noexcept : try_{g, &operation, {}} {}
+  EagerAwaiter(Goroutine* g, Op& operation) noexcept : try_(g, operation) {}
   EagerAwaiter(const EagerAwaiter&) = delete;
   EagerAwaiter& operator=(const EagerAwaiter&) = delete;
   ~EagerAwaiter() {
@@ -285,8 +286,9 @@ class [[nodiscard]] EagerAwaiter {
 
   template <class P>
   bool await_suspend(std::coroutine_handle<P> frame) {
-    const Try before = try_;
-    ::new (&waiter_) Waiter(before.g, std::move(*before.operation));
+    Goroutine* g = try_.g;
+    Op* operation = try_.operation;
+    ::new (static_cast<void*>(&waiter_)) Waiter(g, std::move(*operation));
     waited_ = true;
     return waiter_.await_suspend(frame);
   }
@@ -298,9 +300,10 @@ class [[nodiscard]] EagerAwaiter {
 
  private:
   struct Try {
+    Try(Goroutine* goroutine, Op& op) noexcept : g(goroutine), operation(&op) {}
     Goroutine* g;
     Op* operation;
-    typename Op::Early early;
+    typename Op::Early early;  // as big as an element, and left as it is until there is one
   };
   static_assert(std::is_trivially_destructible_v<Try>);
 
