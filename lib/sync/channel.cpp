@@ -52,7 +52,7 @@ void ChannelCore::forget_waiters() noexcept {
   receivers_.forget();
 }
 
-// Both are inlined where a single operation tries them: calls made a buffered item 20% dearer.
+// Both are inlined: calls made an unbuffered round trip 12% more instructions.
 [[gnu::always_inline]] inline bool ChannelCore::send_locked(void* value, bool& ok,
                                                             WaitNode*& partner) noexcept {
   if (closed_) {
