@@ -70,13 +70,17 @@ std::int64_t DeadlockWatch::before_sleep(Worker& worker, std::int64_t limit) noe
   const Verdict verdict = look(worker);
   if (verdict == Verdict::dead) return 0;
   if (verdict == Verdict::unknown) {
-    // Some thread had no core to come on. If it runs something, nobody asks before it sleeps.
+    // Some thread had no core to come on, or was about to run something.
     next_look_.store(now + retry_pause, std::memory_order_relaxed);
     return sooner(limit, retry_pause);
   }
   std::int64_t pause = pause_.load(std::memory_order_relaxed);
-  pause = pause == 0 ? first_pause : std::min(2 * pause, longest_pause);
-  if (verdict == Verdict::foreign) pause = std::min(pause, foreign_patience);
+  if (verdict == Verdict::foreign) {
+    // Soon again at first: it may have been one of ours on its way in or out.
+    pause = pause == 0 ? retry_pause : std::min(2 * pause, foreign_patience);
+  } else {
+    pause = pause == 0 ? first_pause : std::min(2 * pause, longest_pause);
+  }
   pause_.store(pause, std::memory_order_relaxed);
   next_look_.store(now + pause, std::memory_order_relaxed);
   return sooner(limit, pause);
@@ -112,12 +116,16 @@ bool DeadlockWatch::counts_are_zero() const noexcept {
 DeadlockWatch::Verdict DeadlockWatch::look(Worker&) noexcept {
   const World::Stopped stopped = runtime_.world().stop(look_patience, false);
   if (stopped == World::Stopped::busy) return Verdict::unknown;
-  Verdict verdict = stopped == World::Stopped::all ? Verdict::alive : Verdict::unknown;
+  Verdict verdict = Verdict::unknown;
   bool unused = false;
-  if (stopped == World::Stopped::all && !runtime_.stopping() && !any_goroutine_alive()) {
-    verdict = foreign_thread();
+  if (stopped == World::Stopped::all) {
+    verdict = runtime_.stopping() ? Verdict::alive : of_goroutines();
+    if (verdict == Verdict::dead && has_foreign_thread()) verdict = Verdict::foreign;
     // After the look for threads.
-    if (!nothing_to_come(unused) || runtime_.any_resource_alive()) verdict = Verdict::alive;
+    if (verdict == Verdict::dead || verdict == Verdict::foreign) {
+      if (!nothing_to_come(unused)) verdict = Verdict::unknown;
+      if (runtime_.any_resource_alive()) verdict = Verdict::alive;
+    }
   }
   if (verdict == Verdict::dead) found(runtime_.goroutines() == 0);
   if (verdict == Verdict::foreign && !warned_.load(std::memory_order_relaxed)) {
@@ -139,15 +147,19 @@ DeadlockWatch::Verdict DeadlockWatch::look(Worker&) noexcept {
 
 // --- the world stands still ---------------------------------------------------------------------
 
-bool DeadlockWatch::any_goroutine_alive() noexcept {
-  bool alive = false;
+/// Unknown, if one is running or about to.
+DeadlockWatch::Verdict DeadlockWatch::of_goroutines() noexcept {
+  Verdict verdict = Verdict::dead;
   RecordPool::instance().look_at_each([&](const Goroutine& g) {
     if (!is_live(g, runtime_.id())) return true;
-    alive = runtime_.is_running(g) || activity_of(g) != Activity::waiting || g.wait == nullptr ||
-            g.wait->ends_from_outside();
-    return !alive;
+    if (runtime_.is_running(g) || activity_of(g) != Activity::waiting || g.wait == nullptr) {
+      verdict = Verdict::unknown;
+    } else if (g.wait->ends_from_outside()) {
+      verdict = Verdict::alive;
+    }
+    return verdict == Verdict::dead;
   });
-  return alive;
+  return verdict;
 }
 
 std::int64_t DeadlockWatch::resumptions() const noexcept {
@@ -158,14 +170,12 @@ std::int64_t DeadlockWatch::resumptions() const noexcept {
   return sum;
 }
 
-/// Dead, if there is no thread in this process besides the workers, the watchdog, those of
-/// blocking(), and the kernel's for io_uring.
-DeadlockWatch::Verdict DeadlockWatch::foreign_thread() const {
+/// Threads of this process besides the workers, the watchdog, those of blocking(), and the kernel's
+/// for io_uring. One of ringo's that is just starting or ending counts as well.
+bool DeadlockWatch::has_foreign_thread() const {
   const std::vector<int> ours = runtime_.threads();
-  // The watchdog is just starting, and would be taken for somebody else.
-  if (std::find(ours.begin(), ours.end(), -1) != ours.end()) return Verdict::unknown;
   DIR* directory = ::opendir("/proc/self/task");
-  if (directory == nullptr) return Verdict::foreign;  // nothing is known
+  if (directory == nullptr) return true;  // nothing is known
   bool found = false;
   while (const dirent* entry = ::readdir(directory)) {
     const int thread = std::atoi(entry->d_name);
@@ -177,7 +187,7 @@ DeadlockWatch::Verdict DeadlockWatch::foreign_thread() const {
     if (!is_tool_thread(folder)) found = true;
   }
   ::closedir(directory);
-  return found ? Verdict::foreign : Verdict::dead;
+  return found;
 }
 
 void DeadlockWatch::found(bool nobody_left) noexcept {

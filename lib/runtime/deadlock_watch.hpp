@@ -6,7 +6,9 @@
 // reason for a look: at once if the drivers have nothing in flight either, which is nearly always
 // the end of a program that hangs; otherwise after a second of such sleep, and then less and less
 // often, because most of what is in flight has a waiter, and what has none (a receive that goes on
-// for a connection nobody reads) is no life.
+// for a connection nobody reads) is no life. A look that finds somebody about to run (a worker that
+// has been woken and has no processor yet), or a thread that may be one of ringo's on its way in or
+// out, is followed by another in a few milliseconds.
 //
 // WHY IT IS RIGHT. The look itself stops the world, so it needs no luck with the order in which
 // it reads. Then nobody resumes a goroutine, and no driver, timer or inbox acts. In that state:
@@ -65,8 +67,8 @@ class DeadlockWatch {
   bool nothing_to_come(bool& in_flight) const noexcept;
   bool counts_are_zero() const noexcept;
   Verdict look(Worker& worker) noexcept;
-  bool any_goroutine_alive() noexcept;
-  Verdict foreign_thread() const;
+  Verdict of_goroutines() noexcept;
+  bool has_foreign_thread() const;
   void found(bool nobody_left) noexcept;
   std::int64_t resumptions() const noexcept;
 

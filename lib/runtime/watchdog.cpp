@@ -106,13 +106,7 @@ void Watchdog::start() {
   void* one = nullptr;
   ::backtrace(&one, 1);  // loads what it needs, which must not happen in a signal handler
   prepare_interrupts();
-  thread_id_.store(-1, std::memory_order_relaxed);
-  try {
-    thread_ = std::thread([this] { run(); });
-  } catch (...) {
-    thread_id_.store(0, std::memory_order_relaxed);
-    throw;
-  }
+  thread_ = std::thread([this] { run(); });
 }
 
 void Watchdog::stop() noexcept {
@@ -178,12 +172,11 @@ void Watchdog::look(Worker& worker, Seen& seen, std::int64_t now) {
       runtime_.world().wanted()) {
     seen = {};
     seen.resumptions = resumptions;
-    if (worker.current_goroutine() == nullptr) return;
-    seen.since = now;
-    seen.queued = queued_time(worker.thread());
+    if (worker.current_goroutine() != nullptr) seen.since = now;
     return;
   }
   if (seen.since == 0) seen.since = now;
+  if (seen.queued < 0) seen.queued = queued_time(worker.thread());
   if (worker.stealable() > 0) runtime_.wake_sleeper();
   if (seen.told || now - seen.since < limit_ || now < quiet_until_) return;
   seen.told = tell(worker, seen);

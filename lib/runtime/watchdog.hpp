@@ -4,9 +4,9 @@
 // every few milliseconds while any worker is awake, and sleeps without a limit while all sleep. If a
 // goroutine is still running at the same count after the limit, a signal makes the worker's own
 // thread say what it does, so nothing is read behind its back. Time for which the thread was ready
-// to run and had no processor is not the goroutine's, and does not count. What waits on a worker that is held
-// when it is looked at twice is offered to one that sleeps: no worker is woken for a goroutine or
-// two that are about to run where they are.
+// to run and had no processor is not the goroutine's, and does not count, from the second look on.
+// What waits on a worker that is held when it is looked at twice is offered to one that sleeps: no
+// worker is woken for a goroutine or two that are about to run where they are.
 #pragma once
 
 #include <atomic>
@@ -52,14 +52,14 @@ class Watchdog {
     if (dozing_.load(std::memory_order_seq_cst)) [[unlikely]]
       rouse();
   }
-  /// The id of its thread; 0 without one, -1 while it has not told.
+  /// The id of its thread; 0 without one.
   int thread() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
 
  private:
   struct Seen {
     std::uint64_t resumptions = 0;
-    std::int64_t since = 0;   // 0: no goroutine was running
-    std::int64_t queued = 0;  // queued_time() of its thread then
+    std::int64_t since = 0;    // 0: no goroutine was running
+    std::int64_t queued = -1;  // queued_time() of its thread at the second look
     bool told = false;
   };
 

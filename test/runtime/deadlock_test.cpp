@@ -294,7 +294,8 @@ TEST_CASE("DL-01: nothing false and nothing missed, thousands of times" *
       if (std::chrono::steady_clock::now() - begin > 900ms) ++late;
     });
   }
-  // Late: a thread of the run before that is still on its way out is taken for a foreign one,
-  // which costs a second.
   MESSAGE("runs without a deadlock: ", clean, ", with one: ", found, ", late: ", late);
+  // A goroutine about to run, or a thread of ringo's own that starts or ends, puts the verdict off
+  // by a moment only.
+  CHECK_LE(late * 50, found);
 }

@@ -1,4 +1,7 @@
 // The watchdog names the goroutine that holds a worker.
+#include <sched.h>
+#include <sys/resource.h>
+
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -6,6 +9,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <ringo/channel.hpp>
 #include <ringo/time.hpp>
@@ -71,6 +75,43 @@ Task<> hogs(std::chrono::milliseconds time, bool in_a_call) {
 constexpr int outer_line = __LINE__ + 2;
 Task<> hogs_inside(std::chrono::milliseconds time, bool in_a_call) {
   co_await hogs(time, in_a_call);
+}
+
+/// This thread stays on the first processor that it may use.
+void stay_on_one_processor() {
+  cpu_set_t allowed;
+  REQUIRE_EQ(::sched_getaffinity(0, sizeof allowed, &allowed), 0);
+  int first = 0;
+  while (!CPU_ISSET(first, &allowed)) ++first;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  REQUIRE_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+}
+
+/// How often the processor was taken from this thread.
+long preemptions() {
+  rusage usage{};
+  REQUIRE_EQ(::getrusage(RUSAGE_THREAD, &usage), 0);
+  return usage.ru_nivcsw;
+}
+
+std::chrono::nanoseconds processor_time() {
+  timespec used{};
+  REQUIRE_EQ(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used), 0);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
+
+/// Suspends every half millisecond of its thread's own time, until the processor was taken from it
+/// so often.
+Task<> computes_until_preempted(long times) {
+  const long before = preemptions();
+  while (preemptions() < before + times) {
+    const auto end = processor_time() + 500us;
+    while (processor_time() < end) {
+    }
+    co_await yield();
+  }
 }
 
 }  // namespace
@@ -143,4 +184,31 @@ TEST_CASE("what waits on a worker that is held goes to one that sleeps") {
       co_await holds_until_child_ran();
     });
   });
+}
+
+TEST_CASE("the watchdog does not blame a goroutine for the processor its thread had not") {
+  for (const Setting& setting : settings()) {
+    if (setting.workers != 1) continue;
+    const Ended ended = in_child([&] {
+      std::atomic<bool> done{false};
+      std::vector<std::thread> others;
+      for (int i = 0; i < 2; ++i) {
+        others.emplace_back([&done] {
+          stay_on_one_processor();
+          while (!done) {
+          }
+        });
+      }
+      const std::string text = watched(setting, 10ms, [&done]() -> Task<> {
+        // Behind the two others, for tens of milliseconds a time.
+        stay_on_one_processor();
+        REQUIRE_EQ(::setpriority(PRIO_PROCESS, 0, 19), 0);
+        co_await computes_until_preempted(4);
+        done = true;
+      });
+      for (std::thread& other : others) other.join();
+      CHECK_EQ(text, "");
+    });
+    CHECK_MESSAGE(ended.code == 0, setting.driver_name, ": ", ended.errors);
+  }
 }
