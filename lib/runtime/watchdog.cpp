@@ -62,7 +62,8 @@ std::string describe_address(void* address) {
                                                            static_cast<const char*>(base)));
   };
   if (info.dli_sname == nullptr) {
-    return std::string(info.dli_fname != nullptr ? info.dli_fname : "?") + offset_from(info.dli_fbase);
+    const char* file = info.dli_fname != nullptr ? info.dli_fname : "?";
+    return file + offset_from(info.dli_fbase);
   }
   int status = 0;
   std::unique_ptr<char, decltype(&std::free)> name(

@@ -56,7 +56,7 @@ void spin_until(const std::atomic<bool>& flag) {
 
 }  // namespace
 
-RINGO_TEST("GO-12: dump() shows what each goroutine waits for, with its chain, and the program goes on") {
+RINGO_TEST("GO-12: dump() shows what each goroutine waits for, with its chain, and all goes on") {
   Channel<int> ch;
   Channel<int> other;
   Mutex mutex;
@@ -182,7 +182,7 @@ TEST_CASE("dump() while runtimes begin and end") {
   std::thread other([&] {
     while (!done) dump();
   });
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 20; ++i) {
     for_each_setting([](const Setting& setting) {
       run_setting(setting, []() -> Task<> {
         go([]() -> Task<> { co_await Channel<int>().recv(); });

@@ -8,7 +8,7 @@
 #include <random>
 #include <string>
 
-#include "common/process.hpp"
+#include "micro/process.hpp"
 #include "system.hpp"
 
 inline std::string words(const char* format, auto... values) {
@@ -36,7 +36,7 @@ Task<peers::Measured> timers(Executor executor) {
   WaitGroup<System> group(executor);
   group.add(count);
   auto start = peers::Clock::now();
-  auto cpu_start = peers::cpu_time();
+  auto cpu_start = micro::cpu_seconds();
   for (std::int64_t i = 0; i < count; ++i) {
     std::chrono::milliseconds duration(durations(random));
     longest = std::max(longest, duration);
@@ -44,11 +44,11 @@ Task<peers::Measured> timers(Executor executor) {
   }
   co_await group.wait();
   auto elapsed = peers::Clock::now() - start;
-  auto cpu = peers::cpu_time() - cpu_start;
+  auto cpu = micro::cpu_seconds() - cpu_start;
   co_return peers::Measured{count, woken == count && elapsed >= longest, elapsed,
-                            static_cast<double>(cpu.count()) / static_cast<double>(count),
-                            words("wall=%.3fs rss=%lldMB", peers::seconds_of(elapsed) - 1,
-                                  static_cast<long long>(peers::peak_resident() >> 20))};
+                            cpu * 1e9 / static_cast<double>(count),
+                            words("wall=%.3fs rss=%.0fMB", peers::seconds_of(elapsed) - 1,
+                                  micro::peak_resident_bytes() / (1 << 20))};
 }
 
 /// Counts itself when it starts, and when it is told that nothing will come.
@@ -64,7 +64,7 @@ Task<> waiter(ChannelPtr<System> never, typename System::Counter& started,
 template <typename System>
 Task<peers::Measured> mem_tasks(Executor executor) {
   const std::int64_t count = 1'000'000 / peers::divisor;
-  auto before = peers::resident();
+  auto before = micro::resident_bytes();
   auto never = make_channel<System>(executor);
   typename System::Counter started = 0;
   typename System::Counter ended = 0;
@@ -76,11 +76,11 @@ Task<peers::Measured> mem_tasks(Executor executor) {
   }
   while (started < count) co_await asio::post(executor, awaiting);
   auto elapsed = peers::Clock::now() - start;
-  auto each = (peers::resident() - before) / count;
+  auto each = (micro::resident_bytes() - before) / static_cast<double>(count);
   never->close();
   co_await group.wait();
   co_return peers::Measured{count, ended == count, elapsed, 0,
-                            words("bytes=%lld", static_cast<long long>(each))};
+                            words("bytes=%.0f", each)};
 }
 
 /// From the cancellation until the last of those that waited has ended. Each has a signal of its

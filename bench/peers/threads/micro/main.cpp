@@ -5,12 +5,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <thread>
 #include <vector>
 
 #include "channel.hpp"
 #include "common/micro.hpp"
-#include "common/process.hpp"
+#include "micro/process.hpp"
 
 namespace {
 
@@ -74,7 +75,7 @@ Measured chan_unbuf_pingpong(unsigned cores) {
 Measured mem_tasks(unsigned cores) {
   Cores few(cores);
   const std::int64_t count = std::max<std::int64_t>(10'000 / peers::divisor, 100);
-  auto before = peers::resident();
+  auto before = micro::resident_bytes();
   Channel never;
   std::atomic<std::int64_t> started = 0;
   std::atomic<std::int64_t> ended = 0;
@@ -88,10 +89,10 @@ Measured mem_tasks(unsigned cores) {
   }
   while (started < count) std::this_thread::yield();
   auto elapsed = peers::Clock::now() - start;
-  auto each = (peers::resident() - before) / count;
+  auto each = (micro::resident_bytes() - before) / static_cast<double>(count);
   never.close();
   for (auto& thread : threads) thread.join();
-  return {count, ended == count, elapsed, 0, "bytes=" + std::to_string(each)};
+  return {count, ended == count, elapsed, 0, "bytes=" + std::to_string(std::llround(each))};
 }
 
 constexpr peers::Bench benches[] = {
