@@ -100,6 +100,7 @@ namespace detail {
 /// One lock() under way. node.ok: it holds the mutex, and no guard does yet.
 class MutexCase : public CaseBase {
  public:
+  static constexpr bool is_held = true;
   explicit MutexCase(MutexOp op) noexcept : mutex_(op.mutex_) {}
   ~MutexCase() {
     if (node.ok) [[unlikely]]

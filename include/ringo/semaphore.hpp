@@ -92,6 +92,7 @@ namespace detail {
 /// not know of yet.
 class SemaphoreCase final : public CaseBase {
  public:
+  static constexpr bool is_held = true;
   explicit SemaphoreCase(SemaphoreOp op) noexcept : semaphore_(op.semaphore_), n_(op.n_) {
     node.slot = &n_;
   }

@@ -133,6 +133,7 @@ class SharedMutexCaseBase : public CaseBase {
 template <bool shared>
 class SharedMutexCase final : public SharedMutexCaseBase {
  public:
+  static constexpr bool is_held = true;
   explicit SharedMutexCase(SharedMutexOp<shared> op) noexcept
       : SharedMutexCaseBase(*op.mutex_, shared) {}
   WaitReason reason() const noexcept {

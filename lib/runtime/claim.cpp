@@ -36,6 +36,21 @@ bool arm_guarded(CaseBase& operation, Goroutine* g) {
   return (claim_set(g, claim_armed) & claim_complete) == 0;
 }
 
+void put_off(CaseBase& operation, Goroutine* g) noexcept {
+  g->put_off = &operation;
+  g->budget = budget_put_off;
+  reschedule(g);
+}
+
+bool arm_put_off(Goroutine* g) {
+  CaseBase& operation = *g->put_off;
+  g->put_off = nullptr;
+  if (g->guarded) return arm_guarded(operation, g);
+  if (operation.try_take()) return false;
+  g->wait = &operation;
+  return operation.enlist() == Enlist::waiting;
+}
+
 bool ended_by_cancellation(CaseBase& operation) noexcept {
   if (operation.node.g->winner != winner_canceled) return false;
   if (operation.node.linked.load(std::memory_order_acquire)) operation.withdraw();

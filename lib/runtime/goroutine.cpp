@@ -75,6 +75,7 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   g->root = &root;
   g->worker = this;
   g->wait = nullptr;
+  g->budget = 0;
   g->set_runtime_id(runtime_.id());
   g->closure = closure;
   if (closure != nullptr) g->destroy_closure = destroy_closure;
@@ -216,6 +217,9 @@ bool JoinCaseBase::looks_ready() {
 Enlist JoinCaseBase::enlist() {
   if (checks_locks() && !node.of_select) [[unlikely]]
     join_awaited(*joined_, node);
+  // A tree of goroutines that join their children then lives depth first, a branch at a time, and
+  // not a whole generation at once. Before the lock: after it this frame may be gone.
+  Worker::current()->bring_forward(joined_);
   SpinGuard guard(joined_->join_lock);
   if (looks_ready()) return claim_self() ? Enlist::taken : Enlist::lost;
   if (joined_->joiner != nullptr) fatal("a goroutine is joined by two others at once");

@@ -12,9 +12,9 @@ namespace ringo::detail {
 
 /// Free records are chained in their first line, by the link of an inbox that they are not in.
 inline Goroutine* next_free(const Goroutine& g) noexcept {
-  return static_cast<Goroutine*>(g.inbox_next);
+  return static_cast<Goroutine*>(g.next());
 }
-inline void link(Goroutine& g, Goroutine* next) noexcept { g.inbox_next = next; }
+inline void link(Goroutine& g, Goroutine* next) noexcept { g.set_next(next); }
 
 /// All records of the process. Stale claims, handles that outlive their runtime, and the dump may
 /// read a record at any time; frames of abandoned goroutines stay reachable from here.

@@ -46,8 +46,32 @@ void RunQueue::use_ring(unsigned level) {
   ring_.store(&ring, std::memory_order_release);
 }
 
+bool RunQueue::take_back(const Goroutine* goroutine, std::uint64_t position) {
+  const auto is_there = [&] {
+    const std::uint64_t head = head_.load(std::memory_order_acquire);
+    return position - head < tail_.load(std::memory_order_relaxed) - head &&
+           slots_[position & mask_].load(std::memory_order_relaxed) == goroutine;
+  };
+  if (!is_there() || !try_hold()) return false;
+  const Hold hold{*this};
+  if (!is_there()) return false;
+  slots_[position & mask_].store(nullptr, std::memory_order_relaxed);
+  const std::uint64_t head = head_.load(std::memory_order_relaxed);
+  std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+  while (tail != head && slots_[(tail - 1) & mask_].load(std::memory_order_relaxed) == nullptr)
+    --tail;
+  tail_.store(tail, std::memory_order_release);
+  return true;
+}
+
 Goroutine* RunQueue::steal_into(RunQueue& mine) {
   assert(stealable_ && this != &mine);
+  if (empty() || !try_hold()) return nullptr;
+  const Hold hold{*this};
+  return steal_held(mine);
+}
+
+Goroutine* RunQueue::steal_held(RunQueue& mine) {
   std::uint64_t head = head_.load(std::memory_order_acquire);
   for (;;) {
     const std::uint64_t tail = tail_.load(std::memory_order_acquire);
@@ -61,15 +85,23 @@ Goroutine* RunQueue::steal_into(RunQueue& mine) {
     // Not visible to anyone before `mine`'s tail moves.
     const std::uint64_t my_tail = mine.tail_.load(std::memory_order_relaxed);
     if (my_tail + count - 1 > mine.full_at_) mine.make_room(count - 1);
-    for (std::uint64_t i = 1; i < count; ++i)
-      mine.slots_[(my_tail + i - 1) & mine.mask_].store(
-          ring.slots[(head + i) & ring.mask].load(std::memory_order_relaxed),
-          std::memory_order_relaxed);
-    Goroutine* first = ring.slots[head & ring.mask].load(std::memory_order_relaxed);
+    Goroutine* first = nullptr;
+    std::uint64_t more = 0;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      Goroutine* goroutine = ring.slots[(head + i) & ring.mask].load(std::memory_order_relaxed);
+      if (goroutine == nullptr) continue;
+      if (first == nullptr) {
+        first = goroutine;
+      } else {
+        mine.slots_[(my_tail + more++) & mine.mask_].store(goroutine, std::memory_order_relaxed);
+      }
+    }
 
     if (head_.compare_exchange_strong(head, head + count, std::memory_order_acq_rel,
                                       std::memory_order_acquire)) {
-      if (count > 1) mine.tail_.store(my_tail + count - 1, std::memory_order_release);
+      head += count;
+      if (first == nullptr) continue;
+      if (more > 0) mine.tail_.store(my_tail + more, std::memory_order_release);
       return first;
     }
   }

@@ -34,6 +34,12 @@
 //      whoever finds [h, t) unchanged finds the ring that is current for it.
 //   4. Nobody is lost.  tail_ is published after the slot; head_ passes a
 //      position only by 1.
+//   5. The owner may take back what it has pushed (take_back), which leaves an
+//      empty position, and moves tail_ back over empty ones. It holds held_
+//      meanwhile, as a thief does from before it reads head_ until after its CAS:
+//      so no thief reads a slot before the owner empties it and passes head_ over
+//      it after that, and none knows a tail_ of before it moved back. Neither
+//      waits for the other: who finds held_ set goes without.
 //
 //   A queue of a runtime with one worker is never stolen from, and its owner then
 //   moves head_ with a plain store.
@@ -62,13 +68,19 @@ class RunQueue {
 
   /// Owner only. Appends; throws std::bad_alloc when the ring cannot grow, and
   /// the queue is as before.
-  void push(Goroutine* goroutine) {
+  /// Returns its position.
+  std::uint64_t push(Goroutine* goroutine) {
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
     if (tail == full_at_) [[unlikely]]
       make_room(1);
     slots_[tail & mask_].store(goroutine, std::memory_order_relaxed);
     tail_.store(tail + 1, std::memory_order_release);
+    return tail;
   }
+
+  /// Owner only. Takes it out of the middle, if it is still at that position (any number will do)
+  /// and no thief is at work here.
+  bool take_back(const Goroutine* goroutine, std::uint64_t position);
 
   /// Owner only. The oldest goroutine, or null when the queue is empty.
   Goroutine* pop() {
@@ -77,11 +89,14 @@ class RunQueue {
     while (head != tail) {
       Goroutine* goroutine = slots_[head & mask_].load(std::memory_order_relaxed);
       if (!stealable_) {
-        head_.store(head + 1, std::memory_order_release);
-        return goroutine;
+        head_.store(++head, std::memory_order_release);
+      } else if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel,
+                                             std::memory_order_acquire)) {
+        ++head;
+      } else {
+        continue;
       }
-      if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel,
-                                      std::memory_order_acquire))
+      if (goroutine != nullptr) [[likely]]
         return goroutine;
     }
     if (level_ > 0) [[unlikely]]
@@ -91,10 +106,12 @@ class RunQueue {
 
   /// Any thread, which must be the owner of `mine`. Takes half of this queue,
   /// rounded up, but no more than steal_max; returns the oldest and appends the
-  /// others to `mine` in their order. Null when there is nothing to take.
+  /// others to `mine` in their order. Null when there is nothing to take, or when
+  /// another thief or take_back() is at work.
   Goroutine* steal_into(RunQueue& mine);
 
-  /// Any thread; for others than the owner a moment's guess.
+  /// What was taken back counts as long as its place is not reused. Any thread; for others than the
+  /// owner a moment's guess.
   std::size_t size() const {
     const std::uint64_t head = head_.load(std::memory_order_acquire);
     return static_cast<std::size_t>(tail_.load(std::memory_order_acquire) - head);
@@ -116,11 +133,21 @@ class RunQueue {
 
   static constexpr unsigned ring_levels = 40;  // more than memory can hold
 
+  Goroutine* steal_held(RunQueue& mine);
+  bool try_hold() noexcept {
+    return !stealable_ || (!held_.load(std::memory_order_relaxed) &&
+                           !held_.exchange(true, std::memory_order_acquire));
+  }
+  struct Hold {
+    RunQueue& queue;
+    ~Hold() { queue.held_.store(false, std::memory_order_release); }
+  };
   void make_room(std::uint64_t count);
   void use_ring(unsigned level);
 
   // Written by the owner and by thieves.
   alignas(64) std::atomic<std::uint64_t> head_{0};
+  std::atomic<bool> held_{false};  // by a thief at work, or by the owner in take_back()
 
   // Written by the owner, read by thieves.
   alignas(64) std::atomic<std::uint64_t> tail_{0};

@@ -18,7 +18,10 @@ namespace {
 // Initial-exec: the library is not made to be loaded by dlopen, and this saves a call per access.
 [[gnu::tls_model("initial-exec")]] thread_local Worker* this_thread_worker = nullptr;
 
-constexpr unsigned slot_runs_limit = 32;    // in a row, before the queue has its turn
+constexpr unsigned slot_runs_limit = 32;  // in a row, before the queue has its turn
+// So long children run before the queue has its turn if they run because they are joined: a branch
+// of a tree of goroutines is mostly at its end by then, and what the queue gives opens another one.
+constexpr std::int64_t branch_time_ns = 100'000;
 constexpr std::int64_t spin_max_ns = 50'000;
 constexpr std::int64_t nap_min_ns = 100'000;
 constexpr std::int64_t nap_max_ns = 5'000'000;
@@ -98,10 +101,17 @@ void Worker::ready_at_tail(Goroutine* g) noexcept {
                         std::memory_order_relaxed);
     return;
   }
-  queue_.push(g);
+  g->place.store(queue_.push(g), std::memory_order_relaxed);
   // A single one is about to run here; a sleeper that wakes for it would only tear it away. If
   // it has to wait after all, a worker that naps will find it (park_limit).
   if (!alone_ && queue_.size() >= 2) runtime_.wake_sleeper();
+}
+
+void Worker::bring_forward(Goroutine* g) noexcept {
+  if (g == slot_.load(std::memory_order_relaxed) || environment_ != nullptr) return;
+  if (!queue_.take_back(g, g->place.load(std::memory_order_relaxed))) return;
+  brought_forward_ = true;
+  ready(g);
 }
 
 Goroutine* Worker::take_slot() noexcept {
@@ -124,8 +134,17 @@ Goroutine* Worker::take_pinned() noexcept {
   return g;
 }
 
+bool Worker::branch_goes_on() noexcept {
+  slot_runs_ = 0;
+  if (!std::exchange(brought_forward_, false)) return false;
+  const std::int64_t time = now();
+  if (time - branch_began_ < branch_time_ns) return true;
+  branch_began_ = time;
+  return false;
+}
+
 Goroutine* Worker::take() noexcept {
-  if (slot_runs_ < slot_runs_limit) [[likely]] {
+  if (slot_runs_ < slot_runs_limit || branch_goes_on()) [[likely]] {
     if (Goroutine* g = take_slot()) {
       ++slot_runs_;
       return g;
@@ -156,6 +175,8 @@ void Worker::resume(Goroutine* g) {
 }
 
 void Worker::run_until_suspended(Goroutine* g) {
+  if (g->budget == budget_put_off) [[unlikely]]
+    return resume_put_off(g);
   g->worker = this;
   g->budget = operation_budget;
   g->resumed_at.store(coarse_moment(coarse_now_), std::memory_order_relaxed);
@@ -169,6 +190,15 @@ void Worker::run_until_suspended(Goroutine* g) {
     next = std::exchange(bounced_, nullptr);
   }
   running_.store(nullptr, std::memory_order_relaxed);
+}
+
+void Worker::resume_put_off(Goroutine* g) {
+  g->worker = this;
+  g->budget = operation_budget;
+  running_.store(g, std::memory_order_relaxed);
+  const bool waits = arm_put_off(g);
+  running_.store(nullptr, std::memory_order_relaxed);
+  if (!waits) run_until_suspended(g);
 }
 
 // --- the loop -----------------------------------------------------------------------------------
@@ -370,7 +400,7 @@ Goroutine* Worker::steal_slot() noexcept {
 void Worker::post(InboxNode* node) noexcept {
   InboxNode* head = inbox_.load(std::memory_order_relaxed);
   do {
-    node->inbox_next = head;
+    node->set_next(head);
   } while (!inbox_.compare_exchange_weak(head, node, std::memory_order_seq_cst,
                                          std::memory_order_relaxed));
   if (asleep()) driver_->wake();
@@ -384,9 +414,13 @@ void Worker::drain_inbox() noexcept {
   InboxNode* node = inbox_.exchange(nullptr, std::memory_order_acquire);
   // Pushed last in first: reversed, they run in the order in which they came.
   InboxNode* ordered = nullptr;
-  while (node != nullptr) ordered = std::exchange(node, std::exchange(node->inbox_next, ordered));
+  while (node != nullptr) {
+    InboxNode* next = node->next();
+    node->set_next(ordered);
+    ordered = std::exchange(node, next);
+  }
   while (ordered != nullptr) {
-    InboxNode* next = ordered->inbox_next;
+    InboxNode* next = ordered->next();
     ordered->run(*this, ordered);
     ordered = next;
   }

@@ -68,6 +68,8 @@ class alignas(64) Worker {
   // --- on this worker's thread
   void ready(Goroutine* g) noexcept;          // freshest: runs next
   void ready_at_tail(Goroutine* g) noexcept;  // after all that is ready
+  /// If it waits in this worker's queue, it runs next.
+  void bring_forward(Goroutine* g) noexcept;
   Runtime& runtime() const noexcept { return runtime_; }
   unsigned index() const noexcept { return index_; }
   Random& random() noexcept { return random_; }
@@ -129,11 +131,13 @@ class alignas(64) Worker {
   static constexpr unsigned look_around_every = 61;  // resumptions, a prime as in Go's scheduler
 
   Goroutine* take() noexcept;
+  bool branch_goes_on() noexcept;
   Goroutine* take_slot() noexcept;
   Goroutine* take_pinned() noexcept;
   void resume(Goroutine* g);
   void resume_checked(Goroutine* g);
   void run_until_suspended(Goroutine* g);
+  void resume_put_off(Goroutine* g);
   void finish(Goroutine* g) noexcept;
   bool look_around();
   Goroutine* idle();
@@ -155,6 +159,8 @@ class alignas(64) Worker {
   std::uint64_t look_around_at_ = look_around_every;  // resumptions
   unsigned looks_ = 0;
   unsigned slot_runs_ = 0;
+  bool brought_forward_ = false;   // since branch_goes_on() was asked last
+  std::int64_t branch_began_ = 0;  // when the queue had its turn last
   unsigned idle_rounds_ = 0;
   bool spin_next_ = false;       // before parking the next time
   unsigned short_waits_ = 0;     // since it was set last

@@ -110,6 +110,25 @@ RINGO_TEST("SC-03: yielding makes progress (TestYieldProgress)") {
   CHECK(stop);
 }
 
+RINGO_TEST("SC-04: a tree whose goroutines join their children is not all alive at once") {
+  // Go may run them in any order. Who is joined runs next here: a branch comes after the other.
+  struct Tree {
+    static Task<int> leaves(int levels, std::atomic<std::size_t>& most) {
+      std::size_t alive = num_goroutines();
+      for (std::size_t seen = most; alive > seen && !most.compare_exchange_weak(seen, alive);) {}
+      if (levels == 0) co_return 1;
+      std::array<JoinHandle<int>, 10> children;
+      for (auto& child : children) child = go(leaves, levels - 1, std::ref(most));
+      int sum = 0;
+      for (auto& child : children) sum += co_await child;
+      co_return sum;
+    }
+  };
+  std::atomic<std::size_t> most{0};
+  CHECK_EQ(co_await Tree::leaves(4, most), 10'000);
+  CHECK_LT(most, 4'000);
+}
+
 RINGO_TEST("SC-05: an idle worker is woken for work, over and over") {
   for (int i = 0; i < 50; ++i) {
     co_await sleep_for(200us);

@@ -82,6 +82,7 @@ using ::std::source_location;
 using ::std::uint32_t;
 using ::std::uint64_t;
 using ::std::uint8_t;
+using ::std::uintptr_t;
 using ::std::unique_ptr;
 
 enum class Access { load, store, update };

@@ -9,13 +9,15 @@ namespace {
 using ringo::detail::Goroutine;
 using ringo::detail::RunQueue;
 
-// An owner and two thieves, of which the second also robs the first. Rings begin
-// with one slot, so that they grow, wrap around and shrink within a few steps.
+// An owner, which takes some back, and two thieves, of which the second also robs the
+// first. Rings begin with one slot, so that they grow, wrap around and shrink within a
+// few steps.
 struct Model : rl::test_suite<Model, 3> {
   static constexpr std::uintptr_t count = 9;
 
   std::unique_ptr<RunQueue> queues[3];
   rl::var<std::uintptr_t> payload[count + 1];
+  std::uint64_t positions[count + 1];
   int seen[count + 1];
 
   void before() {
@@ -39,8 +41,13 @@ struct Model : rl::test_suite<Model, 3> {
     if (self == 0) {
       for (std::uintptr_t i = 1; i <= count; ++i) {
         payload[i](here) = i;
-        queues[0]->push(reinterpret_cast<Goroutine*>(i));
+        positions[i] = queues[0]->push(reinterpret_cast<Goroutine*>(i));
         for (unsigned n = i > 4 ? rl::rand(3) : 0; n > 0; --n) pop(0);
+        const std::uintptr_t back = i - rl::rand(static_cast<unsigned>(i < 3 ? i : 3));
+        if (rl::rand(2) == 0 &&
+            queues[0]->take_back(reinterpret_cast<Goroutine*>(back), positions[back])) {
+          consume(reinterpret_cast<Goroutine*>(back));
+        }
       }
     } else {
       for (int step = 0; step < 8; ++step) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <random>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "runtime/run_queue.hpp"
@@ -132,6 +133,71 @@ TEST_CASE("stolen goroutines go behind the thief's own, which may have to grow f
   CHECK(expected.empty());
 }
 
+TEST_CASE("what is taken back from a run queue leaves the others in their order") {
+  for (bool stealable : {false, true}) {
+    RunQueue queue(stealable, 1);
+    constexpr std::size_t total = 100'000;
+    Items items(total);
+    std::mt19937 random(11);
+    // What is to be in the queue: the items and their positions.
+    std::deque<std::pair<Goroutine*, std::uint64_t>> expected;
+    bool right = true;
+    for (std::size_t made = 0; made < total || !expected.empty();) {
+      const auto what = random() % 8;
+      if (what < 4 && made < total) {
+        expected.emplace_back(items[made], queue.push(items[made]));
+        ++made;
+      } else if (what == 4 || (what == 5 && expected.size() > 100)) {
+        Goroutine* g = queue.pop();
+        right = right && g == (expected.empty() ? nullptr : expected.front().first);
+        if (!expected.empty()) expected.pop_front();
+      } else if (!expected.empty()) {
+        const auto i = static_cast<std::ptrdiff_t>(random() % expected.size());
+        const auto [g, position] = expected[static_cast<std::size_t>(i)];
+        right = right && queue.take_back(g, position) && !queue.take_back(g, position);
+        // That is not where it is.
+        if (i > 0) right = right && !queue.take_back(expected.front().first, position);
+        expected.erase(expected.begin() + i);
+      }
+      right = right && queue.size() >= expected.size();
+    }
+    CHECK(right);
+    CHECK(queue.pop() == nullptr);
+    CHECK(queue.empty());
+    CHECK_FALSE(queue.take_back(items[0], 0));
+    CHECK_FALSE(queue.take_back(items[0], ~std::uint64_t{0}));
+  }
+}
+
+TEST_CASE("a run queue does not fill up with the places of what was taken back") {
+  RunQueue queue;
+  Items items(3);
+  queue.push(items[0]);
+  for (int i = 0; i < 1000; ++i) {
+    const std::uint64_t one = queue.push(items[1]);
+    const std::uint64_t two = queue.push(items[2]);
+    CHECK(queue.take_back(items[1], one));
+    CHECK(queue.size() == 3);
+    CHECK(queue.take_back(items[2], two));
+    CHECK(queue.size() == 1);
+  }
+  CHECK(queue.pop() == items[0]);
+  CHECK(queue.pop() == nullptr);
+}
+
+TEST_CASE("a thief skips what was taken back") {
+  RunQueue victim;
+  RunQueue mine;
+  Items items(8);
+  std::uint64_t positions[8];
+  for (std::size_t i = 0; i < 8; ++i) positions[i] = victim.push(items[i]);
+  for (std::size_t i : {0u, 1u, 2u, 3u, 4u, 6u}) CHECK(victim.take_back(items[i], positions[i]));
+  CHECK(victim.steal_into(mine) == items[5]);
+  CHECK(mine.empty());
+  CHECK(victim.steal_into(mine) == items[7]);
+  CHECK(victim.steal_into(mine) == nullptr);
+}
+
 TEST_CASE("drain_to hands over everything, also what is pushed meanwhile") {
   RunQueue queue;
   Items items(600);
@@ -150,8 +216,8 @@ namespace {
 
 enum class Victims { anyone, predecessor };
 
-// One producer with thieves that steal from it and from each other. Every item
-// must be seen once, with its payload.
+// One producer, which takes some back, with thieves that steal from it and from
+// each other. Every item must be seen once, with its payload.
 void stress(std::size_t total, unsigned thieves, std::uint64_t capacity, unsigned largest_burst,
             Victims victims = Victims::anyone) {
   Items items(total);
@@ -194,9 +260,12 @@ void stress(std::size_t total, unsigned thieves, std::uint64_t capacity, unsigne
   for (std::size_t made = 0; made < total;) {
     for (auto n = random() % largest_burst + 1; n > 0 && made < total; --n, ++made) {
       as_item(items[made])->payload = static_cast<long>(made) + 1;
-      queue.push(items[made]);
+      const std::uint64_t position = queue.push(items[made]);
       if (random() % 4 == 0)
         if (Goroutine* g = queue.pop()) consume(g);
+      const std::size_t back = random() % 4;
+      if (back <= made && queue.take_back(items[made - back], position - back))
+        consume(items[made - back]);
     }
     // Down to nothing and one more pop, so that the ring shrinks again.
     if (random() % 4 == 0) queue.drain_to(consume);

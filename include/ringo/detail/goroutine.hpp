@@ -81,11 +81,20 @@ inline constexpr std::uint32_t winner_canceled = 0xffffffffu;
 
 /// Message to a worker: run(worker, self) is called in its loop, on its thread.
 struct InboxNode {
-  InboxNode* inbox_next = nullptr;
+  // In an inbox or a list of free records: the next one. In a run queue: its position there.
+  std::atomic<std::uintptr_t> place{0};
   void (*run)(Worker&, InboxNode*) noexcept = nullptr;
+
+  InboxNode* next() const noexcept {
+    return reinterpret_cast<InboxNode*>(place.load(std::memory_order_relaxed));
+  }
+  void set_next(InboxNode* node) noexcept {
+    place.store(reinterpret_cast<std::uintptr_t>(node), std::memory_order_relaxed);
+  }
 };
 
 inline constexpr int operation_budget = 128;  // operations that complete at once, per resumption
+inline constexpr std::int16_t budget_put_off = -0x8000;  // it arms `put_off` before it runs on
 inline constexpr int transfer_depth = 48;     // nested symmetric transfers before the trampoline
 
 /// Record of one goroutine. Lives in slabs that are recycled but never unmapped, so that stale
@@ -116,7 +125,7 @@ struct alignas(64) Goroutine : InboxNode {
   std::atomic<WaitReason> reason{WaitReason::none};
   std::atomic<bool> cancel_requested{false};
   // The third line: what most goroutines never use. A free record has these as they stand here,
-  // destroy_closure excepted.
+  // destroy_closure and put_off excepted.
   void (*destroy_closure)(void*) noexcept = nullptr;  // if there is a closure
   CaseBase* joiner = nullptr;         // guarded by join_lock
   Goroutine* context_next = nullptr;  // both guarded by the CancelNode's lock
@@ -127,6 +136,7 @@ struct alignas(64) Goroutine : InboxNode {
   bool lock_waits = false;            // known to the checks of locks as waiting
   ThrowTrace* thrown = nullptr;       // the frames its last exception went through
   Goroutine* list_next = nullptr;     // in the queue of pinned ones
+  CaseBase* put_off = nullptr;        // see put_off()
 
   // For who looks at records that may just now begin another life, in a runtime that runs.
   void set_runtime_id(std::uint32_t id) noexcept {

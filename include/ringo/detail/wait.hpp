@@ -198,6 +198,17 @@ class ShieldScope {
 /// Arms the wait of a goroutine that can be cancelled. True: suspend.
 bool arm_guarded(CaseBase& operation, Goroutine* g);
 
+/// Does a Case say of itself that what it gets is held, as a lock is? A goroutine that has run for
+/// long enough then goes behind the others before it takes, not after: they would all find it
+/// locked and queue up, and where locks are handed on in order such a queue never ends.
+template <class Case>
+concept IsHeld = Case::is_held;
+
+/// g, whose frame is suspended, goes behind all that is ready; when it is to run again, its worker
+/// first does what the await would have done (arm_put_off; true: it waits).
+void put_off(CaseBase& operation, Goroutine* g) noexcept;
+bool arm_put_off(Goroutine* g);
+
 /// After a wait decided by the claim word: true if it ended by cancellation (node left).
 bool ended_by_cancellation(CaseBase& operation) noexcept;
 
@@ -227,6 +238,13 @@ class [[nodiscard]] OperationAwaiter {
     Goroutine* g = g_;
     g->leaf = frame;
     g->reason.store(case_.reason(), std::memory_order_relaxed);
+    if constexpr (IsHeld<Case>) {
+      // One is what arm_guarded() is about to spend.
+      if (g->budget <= (g->guarded ? 1 : 0)) [[unlikely]] {
+        put_off(case_, g);
+        return true;
+      }
+    }
     if (g->guarded) [[unlikely]]
       return arm_guarded(case_, g);
     if (g->budget <= 0 && case_.try_take()) {
