@@ -21,7 +21,10 @@ class MutexCase;
 class [[nodiscard("co_await it")]] MutexOp {
  public:
   using Case = MutexCase;
+  struct Early {};
   explicit MutexOp(Mutex & mutex) noexcept : mutex_(&mutex) {}
+  bool try_now(Goroutine * g, Early&);
+  LockGuard<Mutex> result_of(Early&) noexcept;
 
  private:
   friend Case;
@@ -73,8 +76,21 @@ class Mutex {
   void unlock() noexcept;
 
  private:
+  friend class detail::MutexOp;
   friend class detail::MutexCase;
 
+  void check_runtime(const detail::Goroutine* g) {
+    if (runtime_id_.load(std::memory_order_relaxed) != g->runtime_id) [[unlikely]]
+      bind(g->runtime_id);
+  }
+  /// By that goroutine; of_select as in WaitNode.
+  bool take_for(detail::Goroutine* g, bool of_select) {
+    check_runtime(g);
+    const bool taken = take();
+    if (taken && detail::checks_locks()) [[unlikely]]
+      note_taken(g, of_select);
+    return taken;
+  }
   bool take() noexcept {
     detail::SpinGuard guard(lock_);
     if (held_) return false;
@@ -84,6 +100,7 @@ class Mutex {
   template <bool checked>
   void unlock_here() noexcept;
   [[gnu::cold]] void unlock_checked() noexcept;
+  [[gnu::cold]] void note_taken(detail::Goroutine* g, bool of_select) const noexcept;
   void bind(std::uint32_t runtime_id);
   void destroyed() noexcept;
 
@@ -97,6 +114,9 @@ class Mutex {
 
 namespace detail {
 
+inline bool MutexOp::try_now(Goroutine* g, Early&) { return mutex_->take_for(g, false); }
+inline Mutex::Guard MutexOp::result_of(Early&) noexcept { return Mutex::Guard(*mutex_); }
+
 /// One lock() under way. node.ok: it holds the mutex, and no guard does yet.
 class MutexCase : public CaseBase {
  public:
@@ -107,12 +127,8 @@ class MutexCase : public CaseBase {
       mutex_->unlock();
   }
   bool try_take() final {
-    check_runtime();
-    const bool taken = mutex_->take();
-    node.ok = taken;
-    if (checks_locks()) [[unlikely]]
-      note_taken();
-    return taken;
+    node.ok = mutex_->take_for(node.g, node.of_select);
+    return node.ok;
   }
   Enlist enlist() final;
   void withdraw() noexcept final;
@@ -124,12 +140,6 @@ class MutexCase : public CaseBase {
   }
 
  private:
-  [[gnu::cold]] void note_taken() const noexcept;
-  void check_runtime() {
-    if (mutex_->runtime_id_.load(std::memory_order_relaxed) != node.g->runtime_id) [[unlikely]]
-      mutex_->bind(node.g->runtime_id);
-  }
-
   Mutex* mutex_;
 };
 

@@ -68,15 +68,15 @@ class RunQueue {
 
   /// Owner only. Appends; throws std::bad_alloc when the ring cannot grow, and
   /// the queue is as before.
-  /// Returns its position.
-  std::uint64_t push(Goroutine* goroutine) {
+  void push(Goroutine* goroutine) {
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
     if (tail == full_at_) [[unlikely]]
       make_room(1);
     slots_[tail & mask_].store(goroutine, std::memory_order_relaxed);
     tail_.store(tail + 1, std::memory_order_release);
-    return tail;
   }
+  /// Owner only: of what is pushed next.
+  std::uint64_t next_position() const { return tail_.load(std::memory_order_relaxed); }
 
   /// Owner only. Takes it out of the middle, if it is still at that position (any number will do)
   /// and no thief is at work here.

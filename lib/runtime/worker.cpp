@@ -101,7 +101,8 @@ void Worker::ready_at_tail(Goroutine* g) noexcept {
                         std::memory_order_relaxed);
     return;
   }
-  g->place.store(queue_.push(g), std::memory_order_relaxed);
+  g->place.store(queue_.next_position(), std::memory_order_relaxed);
+  queue_.push(g);  // and it may run elsewhere, or have ended
   // A single one is about to run here; a sleeper that wakes for it would only tear it away. If
   // it has to wait after all, a worker that naps will find it (park_limit).
   if (!alone_ && queue_.size() >= 2) runtime_.wake_sleeper();

@@ -53,6 +53,10 @@ void Mutex::unlock_checked() noexcept {
       runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here<true>(); });
 }
 
+void Mutex::note_taken(detail::Goroutine* g, bool of_select) const noexcept {
+  detail::lock_taken(use_of(this), g, !of_select);
+}
+
 template <bool checked>
 inline void Mutex::unlock_here() noexcept {
   if constexpr (checked) detail::lock_given_back(this, false);
@@ -96,17 +100,13 @@ Enlist MutexCase::enlist() {
   return Enlist::taken;
 }
 
-void MutexCase::note_taken() const noexcept {
-  if (node.ok) lock_taken(use_of(mutex_), node.g, !node.of_select);
-}
-
 void MutexCase::withdraw() noexcept {
   SpinGuard guard(mutex_->lock_);
   if (node.linked.load(std::memory_order_relaxed)) mutex_->waiters_.remove(node);
 }
 
 bool MutexCase::looks_ready() {
-  check_runtime();
+  mutex_->check_runtime(node.g);
   SpinGuard guard(mutex_->lock_);
   return !mutex_->held_;
 }

@@ -41,7 +41,8 @@ struct Model : rl::test_suite<Model, 3> {
     if (self == 0) {
       for (std::uintptr_t i = 1; i <= count; ++i) {
         payload[i](here) = i;
-        positions[i] = queues[0]->push(reinterpret_cast<Goroutine*>(i));
+        positions[i] = queues[0]->next_position();
+        queues[0]->push(reinterpret_cast<Goroutine*>(i));
         for (unsigned n = i > 4 ? rl::rand(3) : 0; n > 0; --n) pop(0);
         const std::uintptr_t back = i - rl::rand(static_cast<unsigned>(i < 3 ? i : 3));
         if (rl::rand(2) == 0 &&

@@ -145,7 +145,8 @@ TEST_CASE("what is taken back from a run queue leaves the others in their order"
     for (std::size_t made = 0; made < total || !expected.empty();) {
       const auto what = random() % 8;
       if (what < 4 && made < total) {
-        expected.emplace_back(items[made], queue.push(items[made]));
+        expected.emplace_back(items[made], queue.next_position());
+        queue.push(items[made]);
         ++made;
       } else if (what == 4 || (what == 5 && expected.size() > 100)) {
         Goroutine* g = queue.pop();
@@ -174,8 +175,10 @@ TEST_CASE("a run queue does not fill up with the places of what was taken back")
   Items items(3);
   queue.push(items[0]);
   for (int i = 0; i < 1000; ++i) {
-    const std::uint64_t one = queue.push(items[1]);
-    const std::uint64_t two = queue.push(items[2]);
+    const std::uint64_t one = queue.next_position();
+    queue.push(items[1]);
+    const std::uint64_t two = queue.next_position();
+    queue.push(items[2]);
     CHECK(queue.take_back(items[1], one));
     CHECK(queue.size() == 3);
     CHECK(queue.take_back(items[2], two));
@@ -190,7 +193,10 @@ TEST_CASE("a thief skips what was taken back") {
   RunQueue mine;
   Items items(8);
   std::uint64_t positions[8];
-  for (std::size_t i = 0; i < 8; ++i) positions[i] = victim.push(items[i]);
+  for (std::size_t i = 0; i < 8; ++i) {
+    positions[i] = victim.next_position();
+    victim.push(items[i]);
+  }
   for (std::size_t i : {0u, 1u, 2u, 3u, 4u, 6u}) CHECK(victim.take_back(items[i], positions[i]));
   CHECK(victim.steal_into(mine) == items[5]);
   CHECK(mine.empty());
@@ -260,7 +266,8 @@ void stress(std::size_t total, unsigned thieves, std::uint64_t capacity, unsigne
   for (std::size_t made = 0; made < total;) {
     for (auto n = random() % largest_burst + 1; n > 0 && made < total; --n, ++made) {
       as_item(items[made])->payload = static_cast<long>(made) + 1;
-      const std::uint64_t position = queue.push(items[made]);
+      const std::uint64_t position = queue.next_position();
+      queue.push(items[made]);
       if (random() % 4 == 0)
         if (Goroutine* g = queue.pop()) consume(g);
       const std::size_t back = random() % 4;
