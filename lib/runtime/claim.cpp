@@ -36,13 +36,15 @@ bool arm_guarded(CaseBase& operation, Goroutine* g) {
   return (claim_set(g, claim_armed) & claim_complete) == 0;
 }
 
-void put_off(CaseBase& operation, Goroutine* g) noexcept {
+void put_off(CaseBase& operation, Goroutine* g) {
+  // Throws if another runtime uses the lock; from here on it is this one's, as long as that lives.
+  operation.looks_ready();
   g->put_off = &operation;
   g->budget = budget_put_off;
   reschedule(g);
 }
 
-bool arm_put_off(Goroutine* g) {
+bool arm_put_off(Goroutine* g) noexcept {
   CaseBase& operation = *g->put_off;
   g->put_off = nullptr;
   if (g->guarded) return arm_guarded(operation, g);

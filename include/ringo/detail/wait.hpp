@@ -205,9 +205,10 @@ template <class Case>
 concept IsHeld = Case::is_held;
 
 /// g, whose frame is suspended, goes behind all that is ready; when it is to run again, its worker
-/// first does what the await would have done (arm_put_off; true: it waits).
-void put_off(CaseBase& operation, Goroutine* g) noexcept;
-bool arm_put_off(Goroutine* g);
+/// first does what the await would have done (arm_put_off; true: it waits). Throws what the await
+/// would have thrown.
+void put_off(CaseBase& operation, Goroutine* g);
+bool arm_put_off(Goroutine* g) noexcept;
 
 /// After a wait decided by the claim word: true if it ended by cancellation (node left).
 bool ended_by_cancellation(CaseBase& operation) noexcept;
