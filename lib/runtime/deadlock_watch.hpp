@@ -8,7 +8,7 @@
 // often, because most of what is in flight has a waiter, and what has none (a receive that goes on
 // for a connection nobody reads) is no life. A look that finds somebody about to run (a worker that
 // has been woken and has no processor yet), or a thread that may be one of ringo's on its way in or
-// out, is followed by another in a few milliseconds.
+// out, is followed by another after some 20 ms.
 //
 // WHY IT IS RIGHT. The look itself stops the world, so it needs no luck with the order in which
 // it reads. Then nobody resumes a goroutine, and no driver, timer or inbox acts. In that state:

@@ -1,4 +1,7 @@
 // Descriptors that are not ringo's own (one_shot), and those that are not sockets.
+#include <cstdio>
+#include <memory>
+
 #include "harness.hpp"
 
 using namespace driver_test;
@@ -157,9 +160,9 @@ TEST_CASE("readable() of ringo's own socket works beside the socket") {
 
 TEST_CASE("a plain file is always ready, in both directions and any number of times") {
   on_each_driver([](Driver& driver) {
-    char name[] = "/tmp/ringo-driver-XXXXXX";
-    const Fd file(::mkstemp(name));
-    ::unlink(name);
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> temporary(std::tmpfile(), &std::fclose);
+    REQUIRE(temporary != nullptr);
+    const Fd file(::dup(::fileno(temporary.get())));
     for (const bool one_shot : {false, true}) {
       CAPTURE(one_shot);
       Source source(file);

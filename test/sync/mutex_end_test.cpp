@@ -1,0 +1,182 @@
+// Mutex: waits that end without the lock, plain threads, and the end of a runtime.
+#include <ringo/mutex.hpp>
+#include <ringo/wait_group.hpp>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "sync/support.hpp"
+
+using namespace ringo;
+using test::End;
+using test::Victim;
+
+namespace {
+
+struct Held : Mutex {
+  Held() { (void)try_lock().release(); }
+};
+constexpr auto lock_it = [](Mutex& mu) -> Task<> { (co_await mu.lock()).unlock(); };
+
+}  // namespace
+
+RINGO_TEST_PINNED("Mutex: a cancelled wait does not hold it") {
+  Mutex mu;
+  auto guard = co_await mu.lock();
+  std::string order;
+  auto wait = [&](char name) {
+    return [&order, &mu, name]() -> Task<> {
+      auto mine = co_await mu.lock();
+      order += name;
+    };
+  };
+  Victim a(wait('a'));
+  Victim b(wait('b'));
+  Victim c(wait('c'));
+  co_await test::yields();
+  CHECK(b.cancel());
+  CHECK(a.cancel());
+  guard.unlock();  // neither has left yet
+  co_await c.ended();
+  CHECK(order == "c");
+  CHECK(a.end() == End::canceled);
+  CHECK(b.end() == End::canceled);
+  // Granted first, cancelled then: it keeps what it got, the next wait ends.
+  guard = co_await mu.lock();
+  Victim late([&]() -> Task<> {
+    auto mine = co_await mu.lock();
+    order += 'd';
+    auto again = co_await mu.lock();
+  });
+  co_await test::yields();
+  guard.unlock();
+  CHECK(!late.cancel());
+  co_await late.ended();
+  CHECK(order == "cd");
+  CHECK(late.end() == End::canceled);
+  CHECK(mu.try_lock().owns_lock());
+}
+
+RINGO_TEST("Mutex: no lock is lost between hand-over and cancellation") {
+  Mutex mu;
+  long counter = 0;
+  std::atomic<long> locked{0};
+  std::atomic<int> running{4};
+  std::vector<std::atomic<detail::Goroutine*>> targets(4);
+  WaitGroup wg;
+  for (int i = 0; i < 4; ++i) {
+    wg.go([&, i]() -> Task<> {
+      detail::Goroutine* g = detail::current_goroutine();
+      g->guarded = true;
+      targets[static_cast<std::size_t>(i)] = g;
+      for (int k = 0; k < 2000; ++k) {
+        try {
+          auto guard = co_await mu.lock();
+          ++counter;
+          ++locked;
+          if (k % 4 == 0) {
+            bool shielded = std::exchange(g->shielded, true);
+            co_await yield();
+            g->shielded = shielded;
+          }
+        } catch (const Canceled&) {}
+        g->cancel_requested = false;
+      }
+      targets[static_cast<std::size_t>(i)] = nullptr;
+      --running;
+      while (running > 0) co_await yield();  // its record is not used for another goroutine before
+    });
+  }
+  while (running > 0) {
+    for (auto& target : targets) {
+      if (detail::Goroutine* g = target) detail::cancel_wait(g);
+      co_await yield();
+    }
+  }
+  co_await wg.wait();
+  CHECK(counter == locked);
+  CHECK(mu.try_lock().owns_lock());
+}
+
+RINGO_TEST("Mutex: a wait that was granted but never resumed gives the lock back") {
+  Mutex mu;
+  {
+    detail::MutexCase wait(mu.lock());
+    wait.node.g = detail::current_goroutine();
+    CHECK(wait.try_take());
+    CHECK(!mu.try_lock());
+  }
+  CHECK(mu.try_lock().owns_lock());
+  co_return;
+}
+
+TEST_CASE("Mutex: plain threads unlock and try") {
+  test::for_each_setting([](const test::Setting& setting) {
+    Mutex mu;
+    CHECK(mu.try_lock().owns_lock());  // no runtime
+    long counter = 0;
+    test::run_setting(setting, [&]() -> Task<> {
+      (co_await mu.lock()).release();
+      auto waiter = go([&]() -> Task<> {
+        auto guard = co_await mu.lock();
+        ++counter;
+      });
+      co_await yield();
+      std::thread unlocker([&] { mu.unlock(); });
+      co_await waiter;
+      unlocker.join();
+      std::atomic<int> running{2};
+      std::vector<std::thread> threads;
+      for (int i = 0; i < 2; ++i) {
+        threads.emplace_back([&] {
+          for (int k = 0; k < 200; ++k) {
+            if (auto guard = mu.try_lock()) ++counter;
+          }
+          --running;
+        });
+      }
+      long mine = 0;
+      while (running > 0) {
+        auto guard = co_await mu.lock();
+        ++counter;
+        ++mine;
+        guard.unlock();
+        co_await yield();
+      }
+      for (std::thread& thread : threads) thread.join();
+      CHECK(counter > mine);
+    });
+    CHECK(mu.try_lock().owns_lock());
+  });
+}
+
+TEST_CASE("Mutex: drained waiters are cancelled") { test::expect_drained<Held>(lock_it); }
+
+TEST_CASE("Mutex: destroyed while goroutines wait") {
+  test::expect_fatal_destruction<Held>("Mutex", lock_it);
+  test::expect_destruction_by_exception<Held>(lock_it);
+}
+
+TEST_CASE("Mutex: waiters of an earlier runtime are forgotten, a live one is not shared") {
+  test::expect_forgotten_waiters<Held>("Mutex", lock_it, [](Mutex& mu) -> Task<> {
+    mu.unlock();  // nobody gets it
+    auto guard = co_await mu.lock();
+    auto waiter = go([&]() -> Task<> { (co_await mu.lock()).release(); });
+    co_await test::yields();
+    guard.unlock();
+    co_await waiter;
+  });
+  // Unlocked between two runs.
+  test::for_each_setting([](const test::Setting& setting) {
+    Mutex mu;
+    test::run_setting(setting, [&]() -> Task<> {
+      (co_await mu.lock()).release();
+      go([&]() -> Task<> { auto guard = co_await mu.lock(); });
+      co_await test::yields(5);
+    });
+    mu.unlock();
+    CHECK(mu.try_lock().owns_lock());
+  });
+}
