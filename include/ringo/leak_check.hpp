@@ -2,10 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <ringo/task.hpp>
@@ -39,8 +39,12 @@ class LeakCheck {
   std::string leaks_now(std::size_t* count = nullptr);
 
  private:
-  using Name = std::pair<std::uint32_t, std::uint64_t>;  // runtime and number
-  std::vector<Name> known_;                              // sorted
+  struct Name {
+    std::uint32_t runtime;
+    std::uint64_t goroutine;
+    auto operator<=>(const Name&) const = default;
+  };
+  std::vector<Name> known_;  // sorted
   bool asked_ = false;
 };
 

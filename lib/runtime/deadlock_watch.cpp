@@ -114,7 +114,7 @@ bool DeadlockWatch::counts_are_zero() const noexcept {
 }
 
 DeadlockWatch::Verdict DeadlockWatch::look(Worker&) noexcept {
-  const World::Stopped stopped = runtime_.world().stop(look_patience, false);
+  const World::Stopped stopped = runtime_.world().stop({look_patience});
   if (stopped == World::Stopped::busy) return Verdict::unknown;
   Verdict verdict = Verdict::unknown;
   bool unused = false;

@@ -24,7 +24,7 @@ void write_header(TextSink& out, const Runtime& runtime) noexcept {
 }
 
 void write_runtime(TextSink& out, Runtime& runtime) noexcept {
-  const World::Stopped stopped = runtime.world().stop(stop_patience, true);
+  const World::Stopped stopped = runtime.world().stop(stop_patience);
   write_header(out, runtime);
   write_goroutines(out, runtime, stopped == World::Stopped::all);
   if (stopped != World::Stopped::busy) runtime.world().release();
@@ -130,9 +130,9 @@ namespace ringo {
 
 std::string dump() {
   detail::prepare_interrupts();
-  detail::StringSink out;
+  detail::MappedSink out;
   detail::write_everything(out);
-  return std::move(out.text);
+  return std::string(out.text());
 }
 
 void dump(int descriptor) {

@@ -75,7 +75,6 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
   g->root = &root;
   g->worker = this;
   g->wait = nullptr;
-  g->budget = 0;  // one that was abandoned may have been put off
   g->set_runtime_id(runtime_.id());
   g->closure = closure;
   if (closure != nullptr) g->destroy_closure = destroy_closure;

@@ -27,7 +27,7 @@ struct Suspect {
 
 /// It has suspended. Perhaps it has gone on elsewhere since; so the world is stopped to look.
 void tell_of_suspended(Runtime& runtime, const Suspect& who, TextSink& out) noexcept {
-  const World::Stopped stopped = runtime.world().stop(stop_patience, true);
+  const World::Stopped stopped = runtime.world().stop(stop_patience);
   if (stopped == World::Stopped::all && is_live(*who.g, runtime.id()) && who.g->id == who.id) {
     out << "\n";
     write_one(out, &runtime, *who.g, true);
@@ -37,15 +37,16 @@ void tell_of_suspended(Runtime& runtime, const Suspect& who, TextSink& out) noex
 
 void tell(Runtime& runtime, const Suspect& who, int held) noexcept {
   if (!first_report_of(who.spawn_site.file_name(), who.spawn_site.line())) return;
-  StringSink out;
+  MappedSink out;
   out << "goroutine " << who.id << (who.ended ? " ended" : " suspended")
       << " while its thread holds " << std::uint64_t(held)
       << (held == 1 ? " std::mutex (pthread mutex) that it has" : " pthread mutexes that it has")
       << " locked: who locks it on this thread blocks the thread for ever (started at "
       << who.spawn_site.file_name() << ":" << std::uint64_t{who.spawn_site.line()} << ")";
   if (!who.ended) tell_of_suspended(runtime, who, out);
-  if (out.text.ends_with('\n')) out.text.pop_back();
-  log_error(out.text);
+  std::string_view text = out.text();
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  log_error(text);
 }
 
 }  // namespace

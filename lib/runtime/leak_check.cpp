@@ -1,6 +1,7 @@
 #include <ringo/leak_check.hpp>
 
 #include <algorithm>
+#include <cstring>
 
 #include <ringo/time.hpp>
 
@@ -18,13 +19,14 @@ namespace detail {
 namespace {
 
 /// Calls look(g, runtime, whole) for every live goroutine but the one that asks, of all runtimes,
-/// each of which stands still meanwhile, and of those that have ended (runtime null).
+/// each of which stands still meanwhile (so look() must not allocate), and of those that have ended
+/// (runtime null).
 template <class F>
 void look_at_goroutines(F&& look) {
   prepare_interrupts();
   const Goroutine* self = current_goroutine();
   for_each_runtime([&](Runtime& runtime) {
-    const World::Stopped stopped = runtime.world().stop(stop_patience, true);
+    const World::Stopped stopped = runtime.world().stop(stop_patience);
     RecordPool::instance().look_at_each([&](const Goroutine& g) {
       if (&g != self && is_live(g, runtime.id())) {
         look(g, &runtime, stopped == World::Stopped::all);
@@ -44,11 +46,15 @@ void look_at_goroutines(F&& look) {
 }  // namespace detail
 
 LeakCheck::LeakCheck() {
+  detail::MappedSink names;
   detail::look_at_goroutines([&](const detail::Goroutine& g, detail::Runtime*, bool) {
-    known_.emplace_back(g.runtime_id, g.id);
+    const Name name{g.runtime_id, g.id};
+    names.write({reinterpret_cast<const char*>(&name), sizeof name});
   });
+  known_.resize(names.text().size() / sizeof(Name));
+  if (!known_.empty()) std::memcpy(known_.data(), names.text().data(), names.text().size());
   if (const detail::Goroutine* self = detail::current_goroutine()) {
-    known_.emplace_back(self->runtime_id, self->id);
+    known_.push_back({self->runtime_id, self->id});
   }
   std::sort(known_.begin(), known_.end());
 }
@@ -65,16 +71,16 @@ LeakCheck::~LeakCheck() {
 
 std::string LeakCheck::leaks_now(std::size_t* count) {
   asked_ = true;
-  detail::StringSink out;
+  detail::MappedSink out;
   std::size_t found = 0;
   detail::look_at_goroutines(
       [&](const detail::Goroutine& g, detail::Runtime* runtime, bool whole) {
-        if (std::binary_search(known_.begin(), known_.end(), Name(g.runtime_id, g.id))) return;
+        if (std::binary_search(known_.begin(), known_.end(), Name{g.runtime_id, g.id})) return;
         if (found++ != 0) out << "\n";
         detail::write_one(out, runtime, g, whole);
       });
   if (count != nullptr) *count = found;
-  return std::move(out.text);
+  return std::string(out.text());
 }
 
 Task<std::string> LeakCheck::leaks(std::chrono::nanoseconds patience) {

@@ -183,7 +183,7 @@ void Runtime::main_returned(Worker& worker) noexcept {
   if (options_.drain.count() <= 0) return stop();
   drain_deadline_.store(worker.now() + options_.drain.count(), std::memory_order_relaxed);
   draining_.store(true, std::memory_order_seq_cst);
-  world_.stop(World::for_ever, false);
+  world_.stop({World::for_ever});
   cancel_everything();
   world_.release();
   check_drained();

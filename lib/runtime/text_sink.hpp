@@ -2,6 +2,7 @@
 // from a signal handler.
 #pragma once
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,7 +35,8 @@ class TextSink {
   ~TextSink() = default;
 };
 
-/// Collects in memory; the one sink that allocates. What does not fit in memory is dropped.
+/// Collects in memory; the one sink that allocates. What does not fit in memory is dropped. Not
+/// while the world stands still: a worker that is held by force may hold malloc's lock.
 class StringSink final : public TextSink {
  public:
   void write(std::string_view part) noexcept override {
@@ -44,6 +46,44 @@ class StringSink final : public TextSink {
     }
   }
   std::string text;
+};
+
+/// Collects in memory that comes straight from the kernel, hence while the world stands still, too.
+/// What does not fit in memory is dropped.
+class MappedSink final : public TextSink {
+ public:
+  MappedSink() = default;
+  MappedSink(const MappedSink&) = delete;
+  MappedSink& operator=(const MappedSink&) = delete;
+  ~MappedSink() {
+    if (data_ != nullptr) ::munmap(data_, size_);
+  }
+
+  void write(std::string_view part) noexcept override {
+    if (part.size() > size_ - used_ && !grow(used_ + part.size())) return;
+    std::memcpy(data_ + used_, part.data(), part.size());
+    used_ += part.size();
+  }
+  std::string_view text() const noexcept { return {data_, used_}; }
+
+ private:
+  bool grow(std::size_t needed) noexcept {
+    std::size_t size = size_ == 0 ? 64 * 1024 : 2 * size_;
+    while (size < needed) size *= 2;
+    void* more = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (more == MAP_FAILED) return false;
+    if (data_ != nullptr) {
+      std::memcpy(more, data_, used_);
+      ::munmap(data_, size_);
+    }
+    data_ = static_cast<char*>(more);
+    size_ = size;
+    return true;
+  }
+
+  char* data_ = nullptr;
+  std::size_t used_ = 0;
+  std::size_t size_ = 0;
 };
 
 /// Writes to a descriptor through a small buffer of its own.

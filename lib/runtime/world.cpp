@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 
@@ -156,16 +157,16 @@ bool World::ask(Worker& worker, Sample& sample, std::int64_t patience) noexcept 
   return true;
 }
 
-World::Stopped World::stop(std::int64_t patience, bool by_force) noexcept {
+World::Stopped World::stop(Patience patience) noexcept {
   Worker* self = Worker::current();
   if (self != nullptr && &self->runtime() != &runtime_) self = nullptr;
-  if (!take_role(self, patience)) return Stopped::busy;
+  if (!take_role(self, std::max(patience.itself, patience.by_force))) return Stopped::busy;
   wanted_.store(1, std::memory_order_seq_cst);
   for (std::size_t i = 0; i < runtime_.worker_count(); ++i) {
     if (&runtime_.worker(i) != self) runtime_.worker(i).wake();
   }
-  if (wait_until_stopped(self, patience)) return Stopped::all;
-  if (!by_force) return Stopped::some;
+  if (wait_until_stopped(self, patience.itself)) return Stopped::all;
+  if (patience.by_force == 0) return Stopped::some;
   for (std::size_t i = 0; i < runtime_.worker_count(); ++i) {
     Spot& spot = spots_[i];
     if (&runtime_.worker(i) == self) continue;
@@ -173,7 +174,7 @@ World::Stopped World::stop(std::int64_t patience, bool by_force) noexcept {
     spot.hold.store(true, std::memory_order_seq_cst);
     interrupt(spot);
   }
-  return wait_until_stopped(self, patience) ? Stopped::all : Stopped::some;
+  return wait_until_stopped(self, patience.by_force) ? Stopped::all : Stopped::some;
 }
 
 void World::release() noexcept {

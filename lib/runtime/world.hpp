@@ -43,11 +43,18 @@ class World {
 
   static constexpr std::int64_t for_ever = INT64_MAX;
 
+  /// How many nanoseconds a worker has to stand still of itself; then, if it is to be held by
+  /// force, until its thread, which may have no processor, has taken the signal.
+  struct Patience {
+    std::int64_t itself;
+    std::int64_t by_force = 0;
+  };
+
   /// Stops all workers but the one of this thread, if it is one. `all`: they stand still or are
-  /// held. `some`: not all within `patience` nanoseconds (twice that, if `by_force`). `busy`:
-  /// somebody else kept the world stopped for that long. After `all` and `some` the caller must
-  /// release(). From any thread; from a signal handler.
-  Stopped stop(std::int64_t patience, bool by_force) noexcept;
+  /// held; one that is held may hold any lock, malloc's too. `some`: not all within that time.
+  /// `busy`: somebody else kept the world stopped for that long. After `all` and `some` the caller
+  /// must release(). From any thread; from a signal handler.
+  Stopped stop(Patience patience) noexcept;
   void release() noexcept;
 
   /// Has the worker's thread fill in the sample, in a signal handler. False if it has not done so

@@ -135,6 +135,35 @@ TEST_CASE("dump() stops workers whose goroutines do not suspend") {
   });
 }
 
+TEST_CASE("dump() waits for a thread that is late to take the signal, as on a busy machine") {
+  for_each_setting([](const Setting& setting) {
+    std::atomic<bool> spinning{false};
+    std::string text;
+    std::thread other([&] {
+      while (!spinning) std::this_thread::yield();
+      text = dump();
+    });
+    run_setting(setting, [&]() -> Task<> {
+      Channel<int> ch;
+      go(outer, ch);
+      co_await sleep_for(5ms);
+      sigset_t urgent;
+      sigemptyset(&urgent);
+      sigaddset(&urgent, SIGURG);
+      ::pthread_sigmask(SIG_BLOCK, &urgent, nullptr);
+      spinning = true;
+      const auto end = std::chrono::steady_clock::now() + 400ms;
+      while (std::chrono::steady_clock::now() < end) {
+      }
+      ::pthread_sigmask(SIG_UNBLOCK, &urgent, nullptr);
+      co_await sleep_for(5ms);
+    });
+    other.join();
+    expect_in_order(part_of(text, "chan receive"), {at(inner_line), at(outer_line)});
+    CHECK_EQ(count_of("unavailable", text), 0);
+  });
+}
+
 TEST_CASE("many dumps at once from goroutines and threads, under load") {
   for_each_setting([](const Setting& setting) {
     std::atomic<bool> started{false};

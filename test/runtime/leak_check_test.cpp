@@ -59,6 +59,15 @@ RINGO_TEST("DL-10: goroutines that are about to end are given time") {
   CHECK_EQ(co_await check.leaks(10s), "");
 }
 
+RINGO_TEST("DL-10: a thousand goroutines left behind are all named") {
+  LeakCheck check;
+  Channel<int> ch;
+  for (int i = 0; i < 1000; ++i) go(stays, ch);
+  co_await eventually([&] { return count_of("[chan receive]", check.leaks_now()) == 1000; });
+  ch.close();
+  CHECK_EQ(co_await check.leaks(10s), "");
+}
+
 TEST_CASE("DL-10: after run(), the goroutines that it has abandoned") {
   for_each_setting([](const Setting& setting) {
     LeakCheck check;

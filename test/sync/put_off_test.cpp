@@ -120,7 +120,7 @@ TEST_CASE("a runtime may end while goroutines let others go first") {
         go_on(0, [&]() -> Task<> { co_await yields(5); });
         co_await yields(5);
       });
-      // The records are used again.
+      // The next runtime of the process is none the worse for it.
       run_setting(setting, []() -> Task<> {
         for (int i = 0; i < 20; ++i) co_await go_on(0, [] {});
       });

@@ -125,7 +125,7 @@ struct alignas(64) Goroutine : InboxNode {
   std::atomic<WaitReason> reason{WaitReason::none};
   std::atomic<bool> cancel_requested{false};
   // The third line: what most goroutines never use. A free record has these as they stand here,
-  // destroy_closure and put_off excepted.
+  // destroy_closure excepted.
   void (*destroy_closure)(void*) noexcept = nullptr;  // if there is a closure
   CaseBase* joiner = nullptr;         // guarded by join_lock
   Goroutine* context_next = nullptr;  // both guarded by the CancelNode's lock
