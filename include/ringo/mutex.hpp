@@ -37,9 +37,11 @@ class [[nodiscard("co_await it")]] MutexOp {
 ///
 ///     auto guard = co_await mu.lock();
 ///
-/// Waiters get it in the order in which they came: unlock() hands it to the first one, so that
-/// nobody can overtake them and nobody starves (MU-05). Not recursive: a goroutine that locks twice
-/// waits for itself (MU-02). What was done before an unlock is visible after the next lock (MU-07).
+/// Waiters get it in the order in which they came. unlock() wakes the first one; a goroutine that
+/// runs may lock it before that one comes to run (MU-04: or else each unlock would have to wait for
+/// a change of goroutines). It is overtaken so in one turn only: the next unlock() hands it over, so
+/// nobody starves (MU-05). Not recursive: a goroutine that locks twice waits for itself (MU-02).
+/// What was done before an unlock is visible after the next lock (MU-07).
 ///
 /// Whoever has locked it may destroy it at once after unlocking, if nobody else uses it any more:
 /// the unlock that came before does not touch it again. Destroying it while goroutines wait is a
@@ -55,7 +57,7 @@ class Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
   ~Mutex() {
-    if (!waiters_.empty()) [[unlikely]]
+    if (!waiters_.empty() || turn_ == Turn::woken) [[unlikely]]
       destroyed();
     if (detail::checks_locks()) [[unlikely]]
       detail::lock_destroyed(this);
@@ -97,8 +99,18 @@ class Mutex {
     held_ = true;
     return true;
   }
+  /// What becomes of the first waiter. `woken`: it has left the queue to lock when it runs, and
+  /// until then nobody else is woken. `owed`: it did so in vain, and is in front again.
+  enum class Turn : std::uint8_t { none, woken, owed };
+
   template <bool checked>
   void unlock_here() noexcept;
+  detail::WaitNode* next_turn() noexcept;
+  template <bool checked>
+  void give_turn(detail::WaitNode& next) noexcept;
+  bool take_turn(detail::MutexCase& woken) noexcept;
+  void pass_on() noexcept;
+  void forget_waiters() noexcept;
   [[gnu::cold]] void unlock_checked() noexcept;
   [[gnu::cold]] void note_taken(detail::Goroutine* g, bool of_select) const noexcept;
   void bind(std::uint32_t runtime_id);
@@ -107,7 +119,8 @@ class Mutex {
   // Everything under the lock; dropping it is the last touch of whoever changed something, and
   // everybody looks at the mutex under it.
   detail::SpinLock lock_;
-  bool held_ = false;  // by a goroutine that has resumed or will; false implies that nobody waits
+  bool held_ = false;  // by a goroutine that runs or will, and is to unlock
+  Turn turn_ = Turn::none;  // never `none` if somebody waits and nobody holds it
   std::atomic<std::uint32_t> runtime_id_{0};
   detail::WaitQueue waiters_;  // touched only by goroutines of runtime_id_
 };
@@ -117,7 +130,8 @@ namespace detail {
 inline bool MutexOp::try_now(Goroutine* g, Early&) { return mutex_->take_for(g, false); }
 inline Mutex::Guard MutexOp::result_of(Early&) noexcept { return Mutex::Guard(*mutex_); }
 
-/// One lock() under way. node.ok: it holds the mutex, and no guard does yet.
+/// One lock() under way. node.ok: it holds the mutex, and no guard does yet. woken_: it has its
+/// turn, which is the next one's if it does not lock.
 class MutexCase : public CaseBase {
  public:
   static constexpr bool is_held = true;
@@ -125,9 +139,11 @@ class MutexCase : public CaseBase {
   ~MutexCase() {
     if (node.ok) [[unlikely]]
       mutex_->unlock();
+    if (woken_) [[unlikely]]
+      mutex_->pass_on();
   }
   bool try_take() final {
-    node.ok = mutex_->take_for(node.g, node.of_select);
+    node.ok = woken_ ? mutex_->take_turn(*this) : mutex_->take_for(node.g, node.of_select);
     return node.ok;
   }
   Enlist enlist() final;
@@ -140,7 +156,9 @@ class MutexCase : public CaseBase {
   }
 
  private:
+  friend Mutex;
   Mutex* mutex_;
+  bool woken_ = false;
 };
 
 }  // namespace detail

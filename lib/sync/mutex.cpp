@@ -1,5 +1,7 @@
 #include <ringo/mutex.hpp>
 
+#include <utility>
+
 #include <ringo/panic.hpp>
 
 #include "runtime/lock_check.hpp"
@@ -16,13 +18,18 @@ detail::LockUse use_of(const Mutex* mutex) noexcept {
 }  // namespace
 
 void Mutex::bind(std::uint32_t runtime_id) {
-  detail::change_owner(runtime_id_, lock_, runtime_id, "Mutex", [this] { waiters_.forget(); });
+  detail::change_owner(runtime_id_, lock_, runtime_id, "Mutex", [this] { forget_waiters(); });
+}
+
+void Mutex::forget_waiters() noexcept {
+  waiters_.forget();
+  turn_ = Turn::none;
 }
 
 void Mutex::destroyed() noexcept {
   detail::WaitQueue* queues[] = {&waiters_};
   detail::destroyed_with_waiters("Mutex", lock_, runtime_id_.load(std::memory_order_relaxed),
-                                 queues, 1);
+                                 queues, 1, turn_ == Turn::woken ? 1 : 0);
 }
 
 Mutex::Guard Mutex::try_lock() {
@@ -31,7 +38,7 @@ Mutex::Guard Mutex::try_lock() {
     taken = take();
   } else {
     detail::call_from_afar(
-        runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [&] { taken = take(); });
+        runtime_id_, lock_, "Mutex", [this] { forget_waiters(); }, [&] { taken = take(); });
   }
   if (taken && detail::checks_locks()) [[unlikely]]
     detail::lock_taken(use_of(this), detail::current_goroutine(), false);
@@ -44,13 +51,13 @@ void Mutex::unlock() noexcept {
   if (detail::at_home(runtime_id_) != nullptr) [[likely]]
     return unlock_here<false>();
   detail::call_from_afar_or_die(
-      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here<false>(); });
+      runtime_id_, lock_, "Mutex", [this] { forget_waiters(); }, [this] { unlock_here<false>(); });
 }
 
 void Mutex::unlock_checked() noexcept {
   if (detail::at_home(runtime_id_) != nullptr) return unlock_here<true>();
   detail::call_from_afar_or_die(
-      runtime_id_, lock_, "Mutex", [this] { waiters_.forget(); }, [this] { unlock_here<true>(); });
+      runtime_id_, lock_, "Mutex", [this] { forget_waiters(); }, [this] { unlock_here<true>(); });
 }
 
 void Mutex::note_taken(detail::Goroutine* g, bool of_select) const noexcept {
@@ -64,19 +71,72 @@ inline void Mutex::unlock_here() noexcept {
   bool held = false;
   {
     detail::SpinGuard guard(lock_);
-    held = held_;
-    if (held && !waiters_.empty()) [[unlikely]] {
-      next = waiters_.pop_claimed();
-      if (next != nullptr) next->ok = true;
-    }
-    held_ = next != nullptr;
+    held = std::exchange(held_, false);
+    if (held && !waiters_.empty()) [[unlikely]]
+      next = next_turn();
   }
-  if (next != nullptr) {
-    if constexpr (checked) detail::lock_taken(use_of(this), next->g, false);
-    return detail::complete(*next);
-  }
+  if (next != nullptr) return give_turn<checked>(*next);
   if (!held) [[unlikely]]
     detail::fatal("sync: unlock of unlocked mutex");
+}
+
+/// Under the lock, while nobody holds it: whom to wake, or (ok) to hand it to, if anybody. Whoever
+/// is woken is as one that was put off (see put_off()): its worker has it lock before it runs. A
+/// select has decided for this case, and cannot find it locked: it gets it.
+detail::WaitNode* Mutex::next_turn() noexcept {
+  if (turn_ == Turn::woken) return nullptr;
+  detail::WaitNode* next = waiters_.pop_claimed();
+  const bool owed = std::exchange(turn_, Turn::none) == Turn::owed;
+  if (next == nullptr) return nullptr;
+  detail::Goroutine* g = next->g;
+  const bool is_single = g->wait != nullptr && &g->wait->node == next;
+  if (owed || !is_single) {
+    held_ = next->ok = true;
+    return next;
+  }
+  static_cast<detail::MutexCase*>(g->wait)->woken_ = true;
+  g->put_off = g->wait;
+  g->budget = detail::budget_put_off;
+  turn_ = Turn::woken;
+  return next;
+}
+
+template <bool checked>
+inline void Mutex::give_turn(detail::WaitNode& next) noexcept {
+  if constexpr (checked) {
+    if (next.ok) {
+      detail::lock_taken(use_of(this), next.g, false);
+    } else if (next.g->lock_waits) {
+      detail::lock_wait_is_over(*next.g);
+    }
+  }
+  detail::complete(next);
+}
+
+bool Mutex::take_turn(detail::MutexCase& woken) noexcept {
+  {
+    detail::SpinGuard guard(lock_);
+    if (held_) return false;
+    held_ = true;
+    turn_ = Turn::none;
+    woken.woken_ = false;
+  }
+  if (detail::checks_locks()) [[unlikely]]
+    note_taken(woken.node.g, false);
+  return true;
+}
+
+/// One that was woken has been cancelled before it could lock.
+void Mutex::pass_on() noexcept {
+  detail::WaitNode* next = nullptr;
+  {
+    detail::SpinGuard guard(lock_);
+    turn_ = Turn::none;
+    if (!held_ && !waiters_.empty()) next = next_turn();
+  }
+  if (next == nullptr) return;
+  if (detail::checks_locks()) return give_turn<true>(*next);
+  give_turn<false>(*next);
 }
 
 namespace detail {
@@ -88,10 +148,16 @@ Enlist MutexCase::enlist() {
   {
     SpinGuard guard(mutex_->lock_);
     if (mutex_->held_) {
-      mutex_->waiters_.push_back(node);
+      if (std::exchange(woken_, false)) {
+        mutex_->turn_ = Mutex::Turn::owed;
+        mutex_->waiters_.push_front(node);
+      } else {
+        mutex_->waiters_.push_back(node);
+      }
       return Enlist::waiting;
     }
     if (!claim_self()) return Enlist::lost;
+    if (std::exchange(woken_, false)) mutex_->turn_ = Mutex::Turn::none;
     mutex_->held_ = true;
     node.ok = true;
   }

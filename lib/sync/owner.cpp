@@ -31,14 +31,15 @@ std::size_t strand(WaitQueue& queue) noexcept {
 }  // namespace
 
 void destroyed_with_waiters(const char* type, SpinLock& lock, std::uint32_t owner,
-                            WaitQueue* const* queues, std::size_t count) noexcept {
+                            WaitQueue* const* queues, std::size_t count,
+                            std::size_t woken) noexcept {
   const Runtime* runtime = current_runtime();
   if (runtime != nullptr && runtime->id() == owner) {
     if (runtime->stopping()) return;
   } else if (!runtime_is_alive(owner)) {
     return;
   }
-  std::size_t waiters = 0;
+  std::size_t waiters = woken;
   {
     SpinGuard guard(lock);
     for (std::size_t i = 0; i < count; ++i) waiters += strand(*queues[i]);
@@ -48,7 +49,7 @@ void destroyed_with_waiters(const char* type, SpinLock& lock, std::uint32_t owne
   text += type;
   text += " destroyed while " + std::to_string(waiters) +
           (waiters == 1 ? " goroutine waits on it" : " goroutines wait on it");
-  if (std::uncaught_exceptions() == 0) fatal(text.c_str());
+  if (woken != 0 || std::uncaught_exceptions() == 0) fatal(text.c_str());
   if (runtime != nullptr && runtime->draining()) return;
   log_warn(text + ", by an exception; they wait for ever");
 }

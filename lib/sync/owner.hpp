@@ -108,8 +108,10 @@ template <class Forget, class Call>
 /// their runtime, or have lost their wait and are on their way out. Goroutines that do wait make it
 /// a fatal error naming the type and their number; while an exception unwinds the destroying
 /// goroutine, which has a cause to report that must not be hidden, they are left waiting for ever,
-/// with one line in the log.
+/// with one line in the log. `woken` others have left the queue to lock as soon as they run; them
+/// nobody can hold up, and so it is fatal in any case.
 void destroyed_with_waiters(const char* type, SpinLock& lock, std::uint32_t owner,
-                            WaitQueue* const* queues, std::size_t count) noexcept;
+                            WaitQueue* const* queues, std::size_t count,
+                            std::size_t woken = 0) noexcept;
 
 }  // namespace ringo::detail

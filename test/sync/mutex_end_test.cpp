@@ -3,6 +3,8 @@
 #include <ringo/wait_group.hpp>
 
 #include <atomic>
+#include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -52,11 +54,66 @@ RINGO_TEST_PINNED("Mutex: a cancelled wait does not hold it") {
   });
   co_await test::yields();
   guard.unlock();
+  guard = co_await mu.lock();
+  co_await test::yields();
+  guard.unlock();
   CHECK(!late.cancel());
   co_await late.ended();
   CHECK(order == "cd");
   CHECK(late.end() == End::canceled);
   CHECK(mu.try_lock().owns_lock());
+}
+
+RINGO_TEST_PINNED("MU-05: a waiter that was woken and is cancelled before it runs passes its turn on") {
+  Mutex mu;
+  std::string order;
+  auto wait = [&](char name) {
+    return [&order, &mu, name]() -> Task<> {
+      auto mine = co_await mu.lock();
+      order += name;
+    };
+  };
+  auto guard = co_await mu.lock();
+  Victim a(wait('a'));
+  auto b = go_on(0, wait('b'));
+  co_await test::yields();
+  guard.unlock();
+  CHECK(!a.cancel());
+  co_await a.ended();
+  CHECK(a.end() == End::canceled);
+  co_await b;
+  CHECK(order == "b");
+  // While another one has locked it, and once woken in vain.
+  for (int yields : {0, 3}) {
+    guard = co_await mu.lock();
+    Victim c(wait('c'));
+    auto d = go_on(0, wait('d'));
+    co_await test::yields();
+    guard.unlock();
+    guard = co_await mu.lock();
+    co_await test::yields(yields);
+    CHECK_EQ(c.cancel(), yields != 0);
+    co_await c.ended();
+    CHECK(c.end() == End::canceled);
+    guard.unlock();
+    co_await d;
+  }
+  CHECK(order == "bdd");
+  CHECK(mu.try_lock().owns_lock());
+}
+
+TEST_CASE("Mutex: destroying it before the one that was woken has locked it is fatal") {
+  test::expect_exit_matrix(2, "fatal error: sync: Mutex destroyed while 1 goroutine waits on it",
+                           []() -> Task<> {
+                             co_await test::on_one_worker([]() -> Task<> {
+                               auto mu = std::make_unique<Mutex>();
+                               auto guard = co_await mu->lock();
+                               go_on(0, lock_it, std::ref(*mu));
+                               co_await test::yields();
+                               guard.unlock();
+                               mu.reset();
+                             });
+                           });
 }
 
 RINGO_TEST("Mutex: no lock is lost between hand-over and cancellation") {

@@ -206,7 +206,8 @@ concept IsHeld = Case::is_held;
 
 /// g, whose frame is suspended, goes behind all that is ready; when it is to run again, its worker
 /// first does what the await would have done (arm_put_off; true: it waits). Throws what the await
-/// would have thrown.
+/// would have thrown. Whoever completes a wait may ask the same of g instead of giving it what it
+/// waits for (g->put_off, and budget_put_off): it is woken to try again.
 void put_off(CaseBase& operation, Goroutine* g);
 bool arm_put_off(Goroutine* g) noexcept;
 
@@ -246,8 +247,16 @@ class [[nodiscard]] OperationAwaiter {
         return true;
       }
     }
-    if (g->guarded) [[unlikely]]
-      return arm_guarded(case_, g);
+    if (g->guarded) [[unlikely]] {
+      const bool suspends = arm_guarded(case_, g);
+      if constexpr (IsHeld<Case>) {
+        if (!suspends && g->budget == budget_put_off) {
+          reschedule(g);  // woken already: only to try again
+          return true;
+        }
+      }
+      return suspends;
+    }
     if (g->budget <= 0 && case_.try_take()) {
       // It has run for long enough: it keeps what it got, and the others go first.
       reschedule(g);
