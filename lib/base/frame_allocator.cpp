@@ -71,21 +71,21 @@ namespace {
 constexpr std::size_t fine_step = 16;
 constexpr std::size_t fine_max = 512;  // up to here a class every 16 bytes
 constexpr std::size_t coarse_step = 128;
-constexpr std::size_t small_max = 16384;  // up to here four classes per doubling
+constexpr std::size_t small_max = 65536;  // up to here four classes per doubling
 constexpr std::size_t fine_classes = fine_max / fine_step;
-constexpr std::size_t class_count = fine_classes + 20;
+constexpr std::size_t class_count = fine_classes + 28;
 
-constexpr std::array<std::uint16_t, class_count> block_sizes = [] {
-  std::array<std::uint16_t, class_count> sizes{};
+constexpr std::array<std::uint32_t, class_count> block_sizes = [] {
+  std::array<std::uint32_t, class_count> sizes{};
   for (std::size_t c = 0; c < fine_classes; ++c)
-    sizes[c] = static_cast<std::uint16_t>((c + 1) * fine_step);
+    sizes[c] = static_cast<std::uint32_t>((c + 1) * fine_step);
   sizes[0] = 2 * fine_step;  // a free block must hold a Block; no real frame is this small
   std::size_t size = fine_max;
   for (std::size_t c = fine_classes; c < class_count; ++c) {
     std::size_t octave = fine_max;
     while (octave * 2 <= size) octave *= 2;
     size += octave / 4;
-    sizes[c] = static_cast<std::uint16_t>(size);
+    sizes[c] = static_cast<std::uint32_t>(size);
   }
   return sizes;
 }();
@@ -114,10 +114,10 @@ inline bool is_small(std::size_t size) { return size - 1 < small_max; }
 
 // Blocks per batch: about 16 KiB, so that the lock is rare for small frames and
 // idle threads do not hoard large ones, but at least a few of those as well: the
-// blocks that net::Buffer leases are of the largest size.
+// blocks that net::Buffer leases are of 16 and 64 KiB.
 constexpr std::uint32_t batch_limit(std::size_t c) {
   std::uint32_t n = 16384u / block_sizes[c];
-  const std::uint32_t least = block_sizes[c] > 4096 ? 4 : 8;
+  const std::uint32_t least = block_sizes[c] > 16384 ? 2 : block_sizes[c] > 4096 ? 4 : 8;
   return n > 64 ? 64 : n < least ? least : n;
 }
 
@@ -234,6 +234,7 @@ class alignas(64) Central {
   // Cuts up to `limit` new blocks off the class's chunk; returns how many.
   std::uint32_t cut_locked(std::size_t block_size, std::uint32_t limit, std::byte*& cut) {
     if (rest_ < block_size) {
+      while (next_chunk_bytes_ < 2 * block_size) next_chunk_bytes_ *= 2;
       Chunk* chunk = new_chunk(next_chunk_bytes_);
       position_ = reinterpret_cast<std::byte*>(chunk + 1);
       rest_ = next_chunk_bytes_ - sizeof(Chunk);

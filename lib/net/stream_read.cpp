@@ -25,6 +25,7 @@ constexpr std::size_t large_backlog = 8 * 1024;
 constexpr std::uint8_t small_reads_limit = 8;
 
 constexpr std::size_t lease_block = 16 * 1024;
+constexpr std::size_t large_lease_block = 64 * 1024;  // after one that was filled
 constexpr std::size_t scratch_size = 64 * 1024;
 
 /// Where bytes go whose reader must be claimed first. One per thread, never across a suspension.
@@ -50,6 +51,8 @@ Chunk own_block(std::size_t capacity) {
   return chunk;
 }
 
+void free_block(const Chunk& chunk) noexcept { frame_free(chunk.data, chunk.capacity); }
+
 Chunk own_copy(const std::byte* data, std::size_t size) {
   Chunk chunk = own_block(size);
   std::memcpy(chunk.data, data, size);
@@ -61,7 +64,7 @@ Chunk own_copy(const std::byte* data, std::size_t size) {
 
 StreamSocket::~StreamSocket() {
   for (std::size_t i = ahead_first_; i < ahead_.size(); ++i) {
-    if (ahead_[i].capacity != 0) frame_free(ahead_[i].data, ahead_[i].capacity);
+    if (ahead_[i].capacity != 0) free_block(ahead_[i]);
   }
 }
 
@@ -133,7 +136,8 @@ void StreamSocket::withdraw_reader(WaitNode& node) noexcept {
 }
 
 void StreamSocket::take_ahead(ReadWaiter& waiter) noexcept {
-  if (!direct_ && ahead_bytes_ >= large_backlog && waiter.size >= large_span && driver_receives_) {
+  const bool has_room = waiter.lease || waiter.size >= large_span;
+  if (!direct_ && ahead_bytes_ >= large_backlog && has_room && driver_receives_) {
     direct_ = true;
     more_ = true;
     small_reads_ = 0;
@@ -193,19 +197,20 @@ void StreamSocket::note_direct(std::size_t got, std::size_t asked) noexcept {
 /// recv(2) for a waiter that is ours alone. False: nothing there.
 bool StreamSocket::receive_directly(ReadWaiter& waiter) noexcept {
   Chunk block;
-  if (waiter.lease) block = own_block(lease_block);
+  if (waiter.lease) block = own_block(large_leases_ ? large_lease_block : lease_block);
   std::byte* const data = waiter.lease ? block.data : waiter.data;
-  const std::size_t size = waiter.lease ? lease_block : waiter.size;
+  const std::size_t size = waiter.lease ? block.capacity : waiter.size;
   const int status = receive_into(data, size, waiter.done);
   if (status == 0) {
     note_direct(waiter.done, size);
     if (waiter.lease) {
       block.end = static_cast<std::uint32_t>(waiter.done);
       waiter.chunk = block;
+      large_leases_ = waiter.done >= lease_block;
     }
     return true;
   }
-  if (waiter.lease) frame_free(block.data, block.capacity);
+  if (waiter.lease) free_block(block);
   if (status == EAGAIN) {
     more_ = false;
     if (Worker::current() == &home()) home_driver().used_up(*this, Direction::in);
@@ -252,14 +257,14 @@ void StreamSocket::hold(const Chunk& chunk) {
 }
 
 void StreamSocket::drop_chunk(const Chunk& chunk) noexcept {
-  if (chunk.capacity != 0) return frame_free(chunk.data, chunk.capacity);
+  if (chunk.capacity != 0) return free_block(chunk);
   if (at_home()) return home_driver().give_back(buffer_of(chunk));
   returned_.push_back(chunk);
   ask(wish_return);
 }
 
 void StreamSocket::take_back(const Chunk& chunk) noexcept {
-  if (chunk.capacity != 0) return frame_free(chunk.data, chunk.capacity);
+  if (chunk.capacity != 0) return free_block(chunk);
   in_own_runtime([&] {
     SpinGuard guard(in_.lock);
     drop_chunk(chunk);

@@ -17,8 +17,8 @@
 //
 // Writing. Writes are whole and in the order in which they came: a list of requests, the first one
 // at work. With a driver that sends, it is in the kernel's hands (`in_kernel_`) and its memory may
-// not go away before on_sent(); otherwise send(2) takes what it takes, and the rest follows when
-// there is room.
+// not go away before on_sent(); otherwise, and before that if it is large, send(2) takes what it
+// takes, and the rest follows when there is room.
 #pragma once
 
 #include <cstddef>
@@ -144,6 +144,7 @@ class StreamSocket final : public Socket {
   bool live_ = false;             // ... or its last callback is still to come
   bool direct_ = false;
   bool more_ = false;             // recv(2) is worth a try
+  bool large_leases_ = false;     // the last block was filled
   std::uint8_t small_reads_ = 0;  // in a row, in direct mode
 
   // Under out_.lock.

@@ -9,6 +9,14 @@
 
 namespace ringo::detail {
 
+namespace {
+
+// So much is worth a system call of its own: copying takes longer than entering the kernel, and the
+// bytes are in the caches now.
+constexpr std::size_t large_write = 16 * 1024;
+
+}  // namespace
+
 // --- what a writer does -------------------------------------------------------------------------
 
 bool StreamSocket::begin_write(WriteRequest& request) noexcept {
@@ -25,14 +33,14 @@ bool StreamSocket::begin_write(WriteRequest& request) noexcept {
   const bool first = first_write_ == nullptr;
   const bool here = at_home();
   const bool sends = here && home_driver().has_send();
-  if (first && !sends && send_now(request)) return true;
+  if (first && (!sends || request.size >= large_write) && send_now(request)) return true;
   (last_write_ != nullptr ? last_write_->next : first_write_) = &request;
   last_write_ = &request;
   watch_deadline(out_);
   if (!first) return false;
   if (sends) {
     in_kernel_ = true;
-    home_driver().send(*this, request.data, request.size);
+    home_driver().send(*this, request.data + request.done, request.size - request.done);
   } else if (here) {
     home_driver().want(*this, Direction::out);
   } else {

@@ -54,6 +54,7 @@ TEST_CASE("frames of every size are aligned, disjoint and usable to the last byt
   std::vector<std::size_t> sizes;
   for (std::size_t size = 1; size <= 5000; ++size) sizes.push_back(size);
   for (std::size_t size = 5001; size <= 17'000; size += 61) sizes.push_back(size);
+  for (std::size_t size = 17'001; size <= 70'000; size += 1021) sizes.push_back(size);
   for (std::size_t size : sizes) frames.emplace_back(size, static_cast<unsigned char>(size * 7));
   CHECK(frame_stats().live == live + sizes.size());
   bool aligned = true;
@@ -71,7 +72,8 @@ TEST_CASE("frames of every size are aligned, disjoint and usable to the last byt
 
 TEST_CASE("a freed frame is the next one of its size class") {
   if (from_heap) return;  // there the quarantine keeps it
-  for (std::size_t size : {24u, 64u, 100u, 512u, 513u, 1000u, 4096u, 4097u, 16384u}) {
+  for (std::size_t size :
+       {24u, 64u, 100u, 512u, 513u, 1000u, 4096u, 4097u, 16384u, 16385u, 65536u}) {
     void* a = frame_allocate(size);
     void* b = frame_allocate(size);
     frame_free(a, size);

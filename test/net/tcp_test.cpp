@@ -109,68 +109,6 @@ RINGO_TEST("read_exact fills the span, or says that the stream ended") {
   co_await writer;
 }
 
-RINGO_TEST("recv lends bytes without a copy, to whichever worker") {
-  Pair pair = co_await connected();
-  constexpr std::uint64_t total = 2'000'000;
-  auto writer = go([&]() -> Task<> {
-    for (std::uint64_t at = 0; at < total; at += 1000) {
-      REQUIRE(co_await pair.a.write(pattern(at, 1000)));
-    }
-    CHECK(pair.a.shutdown_write());
-  });
-  Channel<net::Buffer> elsewhere(16);
-  auto checker = go([&]() -> Task<> {
-    std::uint64_t at = 0;
-    while (std::optional<net::Buffer> buffer = co_await elsewhere.recv()) {
-      const auto* data = reinterpret_cast<const std::uint8_t*>(buffer->data());
-      REQUIRE_EQ(first_wrong(data, buffer->size(), at), buffer->size());
-      at += buffer->size();
-      if (at % 3 == 0) co_await yield();
-    }
-    CHECK_EQ(at, total);
-  });
-  for (;;) {
-    Result<net::Buffer> buffer = co_await pair.b.recv();
-    if (!buffer) {
-      CHECK(buffer.error() == Errc::eof);
-      break;
-    }
-    CHECK_FALSE(buffer->empty());
-    co_await elsewhere.send(std::move(*buffer));
-  }
-  elsewhere.close();
-  co_await checker;
-  co_await writer;
-}
-
-RINGO_TEST("recv and read take turns on one stream") {
-  Pair pair = co_await connected();
-  constexpr std::uint64_t total = 1'000'000;
-  auto writer = go([&]() -> Task<> {
-    REQUIRE(co_await pair.a.write(pattern(0, total)));
-    CHECK(pair.a.shutdown_write());
-  });
-  Dice dice(7);
-  std::uint64_t at = 0;
-  std::vector<std::uint8_t> memory(40'000);
-  while (at < total) {
-    if (dice.below(2) == 0) {
-      Result<net::Buffer> buffer = co_await pair.b.recv();
-      REQUIRE(buffer);
-      const auto* data = reinterpret_cast<const std::uint8_t*>(buffer->data());
-      REQUIRE_EQ(first_wrong(data, buffer->size(), at), buffer->size());
-      at += buffer->size();
-    } else {
-      const std::size_t size = 1 + dice.below(static_cast<std::uint32_t>(memory.size()));
-      const Result<std::size_t> n = co_await pair.b.read(memory.data(), size);
-      REQUIRE(n);
-      REQUIRE_EQ(first_wrong(memory.data(), *n, at), *n);
-      at += *n;
-    }
-  }
-  co_await writer;
-}
-
 RINGO_TEST("100000 small messages both ways, byte for byte") {
   Pair pair = co_await connected();
   constexpr int messages = 100'000;
@@ -329,31 +267,6 @@ RINGO_TEST("many slow readers do not stop the others") {
     REQUIRE((co_await pair.b.read_exact(std::as_writable_bytes(std::span(rest)))));
     REQUIRE_EQ(first_wrong(rest.data(), rest.size(), 1), rest.size());
   }
-}
-
-RINGO_TEST("messages of all sizes: from small to large transfers and back") {
-  Pair pair = co_await connected();
-  auto echo = go([&]() -> Task<> {
-    std::vector<char> buffer(64 * 1024);
-    for (;;) {
-      const Result<std::size_t> n = co_await pair.b.read(buffer);
-      if (!n || !co_await pair.b.write(buffer.data(), *n)) break;
-    }
-  });
-  std::uint64_t at = 0;
-  for (std::size_t size :
-       {1,  64, 4095, 4096, 4097, 65536, 200'000, 65536, 65536,   10, 10,        10, 10,
-        10, 10, 10,   10,   10,   10,    10,      4096,  100'000, 3,  1'000'000, 1}) {
-    const std::vector<std::uint8_t> sent = pattern(at, size);
-    auto writer = go([&]() -> Task<> { CHECK(co_await pair.a.write(sent)); });
-    std::vector<std::uint8_t> back(size);
-    REQUIRE((co_await pair.a.read_exact(std::as_writable_bytes(std::span(back)))));
-    REQUIRE_EQ(first_wrong(back.data(), size, at), size);
-    co_await writer;
-    at += size;
-  }
-  CHECK(pair.a.close());
-  co_await echo;
 }
 
 RINGO_TEST("IO-06: close ends reads, writes and accepts that wait, and is an error twice") {
