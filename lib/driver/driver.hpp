@@ -151,6 +151,9 @@ class Driver {
   /// Returns the number of completions handled, the bell included; EINTR is handled inside.
   virtual int poll(std::int64_t timeout_ns) = 0;
 
+  /// Submits what is queued, and leaves what has completed to the next poll().
+  virtual void submit() noexcept {}
+
   /// Cheap look, without a system call if possible, whether poll(0) would find something. Used
   /// while spinning before sleep.
   virtual bool may_have_work() noexcept = 0;

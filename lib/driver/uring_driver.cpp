@@ -150,6 +150,11 @@ int UringDriver::poll(std::int64_t timeout_ns) {
   return handled;
 }
 
+void UringDriver::submit() noexcept {
+  // What the kernel does not take now stays queued.
+  if (const unsigned queued = ring_.unsubmitted()) enter(UringRing::Wait::no_events, queued, 0);
+}
+
 bool UringDriver::may_have_work() noexcept {
   return ring_.completed() != 0 || !queue_.empty() || ring_.unsubmitted() != 0 ||
          ring_.has_deferred();

@@ -107,6 +107,7 @@ class UringDriver final : public Driver {
 
   const char* name() const noexcept override { return "uring"; }
   int poll(std::int64_t timeout_ns) override;
+  void submit() noexcept override;
   bool may_have_work() noexcept override;
   void wake() noexcept override;
   void want(IoSource& source, Direction direction) override;

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <ringo/detail/duration.hpp>
@@ -240,7 +241,23 @@ bool Worker::look_around() {
     any = true;
   }
   if (timers.next_deadline() != INT64_MAX) any |= timers.fire_due(now());
-  if (driver_->in_flight() > 0 && driver_->may_have_work()) any |= driver_->poll(0) > 0;
+  return look_at_driver() || any;
+}
+
+/// What the kernel has is left there until what was ready after the last look has had its turn: a
+/// worker that takes in more than it runs makes its queue longer and longer, in which everybody
+/// holds a buffer, until there are none left, and nothing is in the caches any more. Nobody waits
+/// longer for it, since what comes goes behind those in the queue. What is for the kernel goes out.
+bool Worker::look_at_driver() {
+  if (driver_->in_flight() == 0) return false;
+  const std::uint64_t resumptions = resumptions_.load(std::memory_order_relaxed);
+  if (resumptions < look_at_driver_at_ && queue_depth() >= look_around_every) {
+    driver_->submit();
+    return false;
+  }
+  if (!driver_->may_have_work()) return false;
+  const bool any = driver_->poll(0) > 0;
+  look_at_driver_at_ = resumptions + std::min<std::uint64_t>(queue_depth(), driver_patience);
   return any;
 }
 

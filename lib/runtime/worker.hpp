@@ -129,6 +129,7 @@ class alignas(64) Worker {
   friend class Runtime;
 
   static constexpr unsigned look_around_every = 61;  // resumptions, a prime as in Go's scheduler
+  static constexpr unsigned driver_patience = 1000;  // resumptions, at most
 
   Goroutine* take() noexcept;
   bool branch_goes_on() noexcept;
@@ -140,6 +141,7 @@ class alignas(64) Worker {
   void resume_put_off(Goroutine* g);
   void finish(Goroutine* g) noexcept;
   bool look_around();
+  bool look_at_driver();
   Goroutine* idle();
   Goroutine* steal() noexcept;
   Goroutine* steal_slot() noexcept;
@@ -157,6 +159,7 @@ class alignas(64) Worker {
   Goroutine* finished_ = nullptr;
   std::atomic<Goroutine*> running_{nullptr};
   std::uint64_t look_around_at_ = look_around_every;  // resumptions
+  std::uint64_t look_at_driver_at_ = 0;               // or with fewer ready goroutines
   unsigned looks_ = 0;
   unsigned slot_runs_ = 0;
   bool brought_forward_ = false;   // since branch_goes_on() was asked last
