@@ -141,13 +141,13 @@ TEST_CASE("cancel everywhere: mutex and shared mutex") {
         SharedMutex shared;
         int inside = 0;
         auto work = [&]() -> Task<> {
-          for (int i = 0; i < 3; ++i) {
+          for (int i = 0; i < 8; ++i) {
             auto guard = co_await mu.lock();
             CHECK(++inside == 1);
             co_await yields(2);
             --inside;
           }
-          for (int i = 0; i < 3; ++i) {
+          for (int i = 0; i < 8; ++i) {
             if (i % 2 == 0) {
               auto guard = co_await shared.lock();
               co_await yields(2);
@@ -160,7 +160,7 @@ TEST_CASE("cancel everywhere: mutex and shared mutex") {
         auto partner = go(work);
         auto other = go(work);
         auto guarded = [&]() -> Task<> {
-          for (int i = 0; i < 3; ++i) {
+          for (int i = 0; i < 6; ++i) {
             auto guard = co_await mu.lock();
             CHECK(++inside == 1);
             Defer leave{[&] { --inside; }};
