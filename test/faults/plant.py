@@ -44,7 +44,8 @@ doctest_dep = declare_dependency()
 if not cxx.has_header('doctest/doctest.h')
   doctest_dep = dependency('doctest')
 endif
-test_main = static_library('test_main', 'main.cpp', dependencies: doctest_dep)
+test_main = static_library('test_main', 'main.cpp', dependencies: doctest_dep,
+  include_directories: include_directories('../lib'))
 foreach name, source : {programs}
   executable(name, source,
     dependencies: [ringo_internal_dep, doctest_dep],
