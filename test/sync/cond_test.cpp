@@ -331,33 +331,20 @@ RINGO_TEST("Cond: signals, broadcasts and cancellations at once") {
   Pair p;
   int tokens = 0;
   int taken = 0;
-  std::atomic<int> running{4};
-  std::vector<std::atomic<detail::Goroutine*>> targets(4);
-  WaitGroup wg;
-  for (int i = 0; i < 4; ++i) {
-    wg.go([&, i]() -> Task<> {
-      detail::Goroutine* g = detail::current_goroutine();
-      g->guarded = true;
-      targets[static_cast<std::size_t>(i)] = g;
-      for (int k = 0; k < 300; ++k) {
-        for (bool got = false; !got;) {
-          try {
-            auto guard = co_await p.mu.lock();
-            while (tokens == 0) co_await p.cond.wait(guard);
-            --tokens;
-            ++taken;
-            got = true;
-          } catch (const Canceled&) {}
-          g->cancel_requested = false;
-        }
-      }
-      targets[static_cast<std::size_t>(i)] = nullptr;
-      --running;
-      while (running > 0) co_await yield();  // its record is not used for another goroutine before
-    });
-  }
+  auto take_one = [&](int, int) -> Task<> {
+    for (bool got = false; !got;) {
+      try {
+        auto guard = co_await p.mu.lock();
+        while (tokens == 0) co_await p.cond.wait(guard);
+        --tokens;
+        ++taken;
+        got = true;
+      } catch (const Canceled&) {}
+      detail::current_goroutine()->cancel_requested = false;
+    }
+  };
   unsigned round = 0;
-  while (running > 0) {
+  co_await test::while_cancelling(4, 300, take_one, [&]() -> Task<> {
     {
       auto guard = co_await p.mu.lock();
       if (tokens < 3) ++tokens;
@@ -367,12 +354,7 @@ RINGO_TEST("Cond: signals, broadcasts and cancellations at once") {
     } else {
       p.cond.signal();
     }
-    for (auto& target : targets) {
-      if (detail::Goroutine* g = target) detail::cancel_wait(g);
-    }
-    co_await yield();
-  }
-  co_await wg.wait();
+  });
   CHECK(taken == 1200);
   CHECK(p.mu.try_lock().owns_lock());
 }

@@ -64,7 +64,7 @@ RINGO_TEST_PINNED("Mutex: a cancelled wait does not hold it") {
   CHECK(mu.try_lock().owns_lock());
 }
 
-RINGO_TEST_PINNED("MU-05: a waiter that was woken and is cancelled before it runs passes its turn on") {
+RINGO_TEST_PINNED("MU-05: who was woken and is cancelled before it runs passes its turn on") {
   Mutex mu;
   std::string order;
   auto wait = [&](char name) {
@@ -120,39 +120,15 @@ RINGO_TEST("Mutex: no lock is lost between hand-over and cancellation") {
   Mutex mu;
   long counter = 0;
   std::atomic<long> locked{0};
-  std::atomic<int> running{4};
-  std::vector<std::atomic<detail::Goroutine*>> targets(4);
-  WaitGroup wg;
-  for (int i = 0; i < 4; ++i) {
-    wg.go([&, i]() -> Task<> {
-      detail::Goroutine* g = detail::current_goroutine();
-      g->guarded = true;
-      targets[static_cast<std::size_t>(i)] = g;
-      for (int k = 0; k < 2000; ++k) {
-        try {
-          auto guard = co_await mu.lock();
-          ++counter;
-          ++locked;
-          if (k % 4 == 0) {
-            bool shielded = std::exchange(g->shielded, true);
-            co_await yield();
-            g->shielded = shielded;
-          }
-        } catch (const Canceled&) {}
-        g->cancel_requested = false;
-      }
-      targets[static_cast<std::size_t>(i)] = nullptr;
-      --running;
-      while (running > 0) co_await yield();  // its record is not used for another goroutine before
-    });
-  }
-  while (running > 0) {
-    for (auto& target : targets) {
-      if (detail::Goroutine* g = target) detail::cancel_wait(g);
-      co_await yield();
-    }
-  }
-  co_await wg.wait();
+  auto round = [&](int, int k) -> Task<> {
+    auto guard = co_await mu.lock();
+    ++counter;
+    ++locked;
+    if (k % 4 != 0) co_return;
+    const detail::ShieldScope shielded(detail::current_goroutine());
+    co_await yield();
+  };
+  co_await test::while_cancelling(4, 2000, round, [] { return test::yields(0); });
   CHECK(counter == locked);
   CHECK(mu.try_lock().owns_lock());
 }

@@ -205,46 +205,27 @@ RINGO_TEST("SM-02: no token is lost between grants, select and cancellation") {
   Semaphore sem(size);
   Channel<int> ch;
   std::atomic<int> inside{0};
-  std::atomic<int> running{5};
-  std::vector<std::atomic<detail::Goroutine*>> targets(5);
-  WaitGroup wg;
-  for (int i = 0; i < 5; ++i) {
-    wg.go([&, i]() -> Task<> {
-      detail::Goroutine* g = detail::current_goroutine();
-      g->guarded = true;
-      targets[static_cast<std::size_t>(i)] = g;
-      for (int k = 0; k < 1000; ++k) {
-        int n = (i * 7 + k) % size + 1;
-        bool got = false;
-        try {
-          if (k % 2 == 0) {
-            co_await sem.acquire(n);
-            got = true;
-          } else {
-            got = co_await select_any{on(sem.acquire(n), [] { return true; }),
-                                      on(ch.recv(), [] { return false; })};
-          }
-        } catch (const Canceled&) {}
-        g->cancel_requested = false;
-        if (!got) continue;
-        CHECK((inside += n) <= size);
-        test::jitter(static_cast<unsigned>(k));
-        inside -= n;
-        sem.release(n);
-      }
-      targets[static_cast<std::size_t>(i)] = nullptr;
-      --running;
-      while (running > 0) co_await yield();  // its record is not used for another goroutine before
-    });
-  }
-  while (running > 0) {
-    for (auto& target : targets) {
-      if (detail::Goroutine* g = target) detail::cancel_wait(g);
+  auto round = [&](int i, int k) -> Task<> {
+    const int n = (i * 7 + k) % size + 1;
+    bool got = true;
+    if (k % 2 == 0) {
+      co_await sem.acquire(n);
+    } else {
+      got = co_await select_any{on(sem.acquire(n), [] { return true; }),
+                                on(ch.recv(), [] { return false; })};
+    }
+    if (!got) co_return;
+    CHECK((inside += n) <= size);
+    test::jitter(static_cast<unsigned>(k));
+    inside -= n;
+    sem.release(n);
+  };
+  co_await test::while_cancelling(5, 1000, round, [&]() -> Task<> {
+    for (int i = 0; i < 5; ++i) {
       ch.try_send(1);
       co_await yield();
     }
-  }
-  co_await wg.wait();
+  });
   CHECK(sem.try_acquire(size));
 }
 

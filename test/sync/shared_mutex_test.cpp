@@ -336,52 +336,30 @@ RINGO_TEST("SharedMutex: nothing is lost between hand-over, select and cancellat
   SharedMutex mu;
   std::atomic<int> activity{0};
   std::atomic<int> failures{0};
-  std::atomic<int> running{6};
-  std::vector<std::atomic<detail::Goroutine*>> targets(6);
-  WaitGroup wg;
-  for (int i = 0; i < 6; ++i) {
-    wg.go([&, i]() -> Task<> {
-      detail::Goroutine* g = detail::current_goroutine();
-      g->guarded = true;
-      targets[static_cast<std::size_t>(i)] = g;
-      for (int k = 0; k < 1000; ++k) {
-        try {
-          if (i % 3 == 0) {
-            auto guard = co_await mu.lock();
-            if (activity.fetch_add(10000) != 0) ++failures;
-            test::jitter(static_cast<unsigned>(k));
-            activity.fetch_sub(10000);
-          } else if (i % 3 == 1) {
-            auto guard = co_await mu.lock_shared();
-            if (activity.fetch_add(1) >= 10000) ++failures;
-            test::jitter(static_cast<unsigned>(k));
-            activity.fetch_sub(1);
-          } else {
-            co_await select_any{on(mu.lock(),
-                                   [&](SharedMutex::Guard) {
-                                     if (activity.fetch_add(10000) != 0) ++failures;
-                                     activity.fetch_sub(10000);
-                                   }),
-                                on(mu.lock_shared(), [&](SharedMutex::SharedGuard) {
-                                  if (activity.fetch_add(1) >= 10000) ++failures;
-                                  activity.fetch_sub(1);
-                                })};
-          }
-        } catch (const Canceled&) {}
-        g->cancel_requested = false;
-      }
-      targets[static_cast<std::size_t>(i)] = nullptr;
-      --running;
-      while (running > 0) co_await yield();  // its record is not used for another goroutine before
-    });
-  }
-  while (running > 0) {
-    for (auto& target : targets) {
-      if (detail::Goroutine* g = target) detail::cancel_wait(g);
-      co_await yield();
+  auto round = [&](int i, int k) -> Task<> {
+    if (i % 3 == 0) {
+      auto guard = co_await mu.lock();
+      if (activity.fetch_add(10000) != 0) ++failures;
+      test::jitter(static_cast<unsigned>(k));
+      activity.fetch_sub(10000);
+    } else if (i % 3 == 1) {
+      auto guard = co_await mu.lock_shared();
+      if (activity.fetch_add(1) >= 10000) ++failures;
+      test::jitter(static_cast<unsigned>(k));
+      activity.fetch_sub(1);
+    } else {
+      co_await select_any{on(mu.lock(),
+                             [&](SharedMutex::Guard) {
+                               if (activity.fetch_add(10000) != 0) ++failures;
+                               activity.fetch_sub(10000);
+                             }),
+                          on(mu.lock_shared(), [&](SharedMutex::SharedGuard) {
+                            if (activity.fetch_add(1) >= 10000) ++failures;
+                            activity.fetch_sub(1);
+                          })};
     }
-  }
-  co_await wg.wait();
+  };
+  co_await test::while_cancelling(6, 1000, round, [] { return test::yields(0); });
   CHECK(failures == 0);
   CHECK(mu.try_lock().owns_lock());
 }

@@ -87,6 +87,40 @@ inline void jitter(unsigned round) {
   for (unsigned i = (round * 7919u) % 64u; i > 0; --i) detail::cpu_relax();
 }
 
+/// Runs round(i, k), a coroutine function, in goroutine i for each k, and meanwhile cancels whoever
+/// waits, over and over; a cancellation ends one round. Awaits between() each time around.
+template <class Round, class Between>
+Task<> while_cancelling(int goroutines, int rounds, Round round, Between between) {
+  std::atomic<int> running{goroutines};
+  std::vector<std::atomic<detail::Goroutine*>> targets(static_cast<std::size_t>(goroutines));
+  std::vector<JoinHandle<>> handles;
+  for (int i = 0; i < goroutines; ++i) {
+    handles.push_back(go([&, i]() -> Task<> {
+      std::atomic<detail::Goroutine*>& target = targets[static_cast<std::size_t>(i)];
+      detail::Goroutine* g = detail::current_goroutine();
+      g->guarded = true;
+      target = g;
+      for (int k = 0; k < rounds; ++k) {
+        try {
+          co_await round(i, k);
+        } catch (const Canceled&) {}
+        g->cancel_requested = false;
+      }
+      target = nullptr;
+      --running;
+      while (running > 0) co_await yield();  // its record is not used for another goroutine before
+    }));
+  }
+  while (running > 0) {
+    for (auto& target : targets) {
+      if (detail::Goroutine* g = target) detail::cancel_wait(g);
+      co_await yield();
+    }
+    co_await between();
+  }
+  for (auto& handle : handles) co_await handle;
+}
+
 /// `wait(object)` gives a Task that waits for a T. Two goroutines wait for an object that is then
 /// destroyed: a fatal error that says so.
 template <class T, class Wait>
@@ -138,7 +172,8 @@ void expect_forgotten_waiters(const char* type, Wait wait, Again again) {
     CHECK(!passed);
     run_setting(setting, [&]() -> Task<> {
       co_await again(object);
-      // While this runtime lives, no other one may wait here, however often it tries without a pause.
+      // While this runtime lives, no other one may wait here, however often it tries without a
+      // pause.
       std::set<std::string> texts;
       std::thread other([&] {
         Options options;
