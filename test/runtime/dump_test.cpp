@@ -138,10 +138,12 @@ TEST_CASE("dump() stops workers whose goroutines do not suspend") {
 TEST_CASE("dump() waits for a thread that is late to take the signal, as on a busy machine") {
   for_each_setting([](const Setting& setting) {
     std::atomic<bool> spinning{false};
+    std::atomic<bool> written{false};
     std::string text;
     std::thread other([&] {
       while (!spinning) std::this_thread::yield();
       text = dump();
+      written = true;
     });
     run_setting(setting, [&]() -> Task<> {
       Channel<int> ch;
@@ -156,7 +158,7 @@ TEST_CASE("dump() waits for a thread that is late to take the signal, as on a bu
       while (std::chrono::steady_clock::now() < end) {
       }
       ::pthread_sigmask(SIG_UNBLOCK, &urgent, nullptr);
-      co_await sleep_for(5ms);
+      while (!written) co_await sleep_for(1ms);
     });
     other.join();
     expect_in_order(part_of(text, "chan receive"), {at(inner_line), at(outer_line)});
