@@ -246,8 +246,9 @@ bool Worker::look_around() {
 
 /// What the kernel has is left there until what was ready after the last look has had its turn: a
 /// worker that takes in more than it runs makes its queue longer and longer, in which everybody
-/// holds a buffer, until there are none left, and nothing is in the caches any more. Nobody waits
-/// longer for it, since what comes goes behind those in the queue. What is for the kernel goes out.
+/// holds a buffer, until there are none left, and nothing is in the caches any more. It costs hardly
+/// anybody time, since what comes would go behind those in the queue. What is for the kernel goes
+/// out.
 bool Worker::look_at_driver() {
   if (driver_->in_flight() == 0) return false;
   const std::uint64_t resumptions = resumptions_.load(std::memory_order_relaxed);

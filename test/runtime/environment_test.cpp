@@ -58,6 +58,9 @@ class World : public detail::Environment {
   int picks = 0;
   int answers = 0;
   int drivers = 0;  // that live
+  int polls = 0;
+  int submits = 0;
+  bool ready_at_once = false;  // every descriptor
 
  private:
   const std::uint64_t seed_;
@@ -78,6 +81,7 @@ class SimulatedDriver final : public Driver {
 
   int poll(std::int64_t timeout) override {
     ++stats_.enters;
+    ++world_.polls;
     if (next() > world_.time && !woken_) {
       std::int64_t until = next();
       if (timeout >= 0) until = std::min(until, world_.time + timeout);
@@ -91,6 +95,7 @@ class SimulatedDriver final : public Driver {
     return deliver();
   }
 
+  void submit() noexcept override { ++world_.submits; }
   bool may_have_work() noexcept override { return next() <= world_.time; }
   void wake() noexcept override { woken_ = true; }
 
@@ -98,8 +103,8 @@ class SimulatedDriver final : public Driver {
     source.driver = this;
     source.retain();
     ++source.in_flight;
-    waits_.push_back({world_.time + 1'000 + static_cast<std::int64_t>(world_.roll() % 50'000), 0,
-                      &source, direction});
+    const auto delay = 1'000 + static_cast<std::int64_t>(world_.roll() % 50'000);
+    waits_.push_back({world_.time + (world_.ready_at_once ? 0 : delay), 0, &source, direction});
   }
   void used_up(IoSource&, Direction) noexcept override {}
   bool has_receive() const noexcept override { return false; }
@@ -276,6 +281,32 @@ TEST_CASE("environment: the driver is the world's") {
   CHECK(waited >= 1'000);
   CHECK(waited < 51'000);
   CHECK(world.answers >= 2);
+}
+
+TEST_CASE("the driver is looked at often, but not before what it brought has run") {
+  constexpr int resumptions = 15'000;
+  const auto run_with = [&](World& world, int readers, int others) {
+    world.ready_at_once = true;
+    Quiet quiet;
+    const int each = resumptions / (readers + others);
+    run_in(world, [&]() -> Task<> {
+      WaitGroup all;
+      for (int i = 0; i < readers; ++i) {
+        all.go([&]() -> Task<> {
+          for (int k = 0; k < each; ++k) (void)co_await readable(quiet.fd());
+        });
+      }
+      for (int i = 0; i < others; ++i) all.go([&] { return test::yields(each); });
+      co_await all.wait();
+    });
+  };
+  World crowded(1);
+  run_with(crowded, 300, 0);
+  CHECK_LT(crowded.polls, resumptions / 150);  // each brought some 240
+  CHECK_GT(crowded.submits, resumptions / 100);  // every 61, in between
+  World calm(1);
+  run_with(calm, 5, 5);
+  CHECK_GT(calm.polls, resumptions / 100);  // every 61
 }
 
 TEST_CASE("environment: a world without a driver is an error") {
