@@ -10,10 +10,7 @@
 #include <ringo/time.hpp>
 
 #include "../conformance/support.hpp"
-
-namespace ringo::detail {
-bool cancel_wait(Goroutine* g) noexcept;  // lib/runtime/goroutine.cpp
-}
+#include "cancel_target.hpp"
 
 using namespace ringo;
 using namespace std::chrono_literals;
@@ -21,19 +18,8 @@ using test::Counted;
 
 namespace {
 
-/// Makes the running goroutine cancellable and publishes it.
-detail::Goroutine* make_cancellable() {
-  detail::Goroutine* g = detail::current_goroutine();
-  g->guarded = true;
-  return g;
-}
-
-/// Forgets a cancellation that was delivered or came too late, so that the goroutine goes on.
-void clear_cancellation() { detail::current_goroutine()->cancel_requested.store(false); }
-
 struct Bench {
-  std::vector<std::atomic<detail::Goroutine*>> targets;
-  std::atomic<int> running{0};
+  std::vector<test::CancelTarget> targets;
   std::atomic<int> canceled{0};
   std::atomic<bool> over{false};
   explicit Bench(std::size_t count) : targets(count) {}
@@ -42,7 +28,7 @@ struct Bench {
   Task<> canceller() {
     while (!over) {
       for (auto& target : targets) {
-        if (detail::Goroutine* g = target.load()) detail::cancel_wait(g);
+        target.cancel();
         co_await yield();
       }
     }
@@ -59,7 +45,7 @@ Task<bool> attempt(Bench& bench, F&& body) {
     done = false;
     ++bench.canceled;
   }
-  clear_cancellation();
+  test::forget_cancellation();
   co_return done;
 }
 
@@ -78,7 +64,8 @@ RINGO_TEST("cancel: sends and receives that are cancelled did not take place") {
       std::vector<JoinHandle<void>> handles;
       for (int i = 0; i < pairs; ++i) {
         handles.push_back(go([&, i]() -> Task<> {
-          bench.targets[static_cast<std::size_t>(2 * i)] = make_cancellable();
+          test::CancelTarget& target = bench.targets[static_cast<std::size_t>(2 * i)];
+          target.open();
           for (int k = 0; k < values; ++k) {
             auto send = [&]() -> Task<> { co_await ch.emplace(balance, i * values + k); };
             auto select = [&]() -> Task<> {
@@ -93,10 +80,11 @@ RINGO_TEST("cancel: sends and receives that are cancelled did not take place") {
               }
             }
           }
-          bench.targets[static_cast<std::size_t>(2 * i)] = nullptr;
+          target.close();
         }));
         handles.push_back(go([&, i]() -> Task<> {
-          bench.targets[static_cast<std::size_t>(2 * i + 1)] = make_cancellable();
+          test::CancelTarget& target = bench.targets[static_cast<std::size_t>(2 * i + 1)];
+          target.open();
           while (received < pairs * values) {
             std::optional<Counted> got;
             auto take = [&](std::optional<Counted> value) { got = std::move(value); };
@@ -108,7 +96,7 @@ RINGO_TEST("cancel: sends and receives that are cancelled did not take place") {
             ++seen.at(static_cast<std::size_t>(got->value()));
             ++received;
           }
-          bench.targets[static_cast<std::size_t>(2 * i + 1)] = nullptr;
+          target.close();
         }));
       }
       auto canceller = go([&]() -> Task<> { return bench.canceller(); });
@@ -133,7 +121,8 @@ RINGO_TEST("cancel: sleeps, timers, joins and selects end at once and leave noth
   std::vector<JoinHandle<void>> handles;
   for (int i = 0; i < kinds; ++i) {
     handles.push_back(go([&, i]() -> Task<> {
-      bench.targets[static_cast<std::size_t>(i)] = make_cancellable();
+      test::CancelTarget& target = bench.targets[static_cast<std::size_t>(i)];
+      target.open();
       auto child = go([silent]() -> Task<> { co_await silent.recv(); });
       auto wait = [&]() -> Task<> {
         switch (i) {
@@ -158,7 +147,7 @@ RINGO_TEST("cancel: sleeps, timers, joins and selects end at once and leave noth
         }
       };
       for (int k = 0; k < 300; ++k) CHECK(!co_await attempt(bench, wait));
-      bench.targets[static_cast<std::size_t>(i)] = nullptr;
+      target.close();
     }));
   }
   auto canceller = go([&]() -> Task<> { return bench.canceller(); });
@@ -175,24 +164,24 @@ RINGO_TEST("cancel: a wait that was completed first keeps its value") {
   Counted::Balance balance;
   {
     Channel<Counted> ch;
-    std::atomic<detail::Goroutine*> target{nullptr};
+    test::CancelTarget target;
     constexpr int rounds = 1000;
     auto receiver = go([&]() -> Task<int> {
       int got = 0;
-      target = make_cancellable();
+      target.open();
       for (int i = 0; i < rounds;) {
         try {
           if ((co_await ch.recv()).has_value()) ++got, ++i;
         } catch (const Canceled&) {}
-        clear_cancellation();
+        test::forget_cancellation();
       }
-      target = nullptr;
+      target.close();
       co_return got;
     });
     std::atomic<bool> over{false};
     auto canceller = go([&]() -> Task<> {
       while (!over) {
-        if (auto* g = target.load()) detail::cancel_wait(g);
+        target.cancel();
         co_await yield();
       }
     });

@@ -19,11 +19,8 @@
 #include <ringo/task.hpp>
 #include <ringo/time.hpp>
 
+#include "cancel_target.hpp"
 #include "matrix.hpp"
-
-namespace ringo::detail {
-bool cancel_wait(Goroutine* g) noexcept;  // lib/runtime/claim.cpp
-}
 
 namespace ringo::test {
 
@@ -92,28 +89,25 @@ inline void jitter(unsigned round) {
 template <class Round, class Between>
 Task<> while_cancelling(int goroutines, int rounds, Round round, Between between) {
   std::atomic<int> running{goroutines};
-  std::vector<std::atomic<detail::Goroutine*>> targets(static_cast<std::size_t>(goroutines));
+  std::vector<CancelTarget> targets(static_cast<std::size_t>(goroutines));
   std::vector<JoinHandle<>> handles;
   for (int i = 0; i < goroutines; ++i) {
     handles.push_back(go([&, i]() -> Task<> {
-      std::atomic<detail::Goroutine*>& target = targets[static_cast<std::size_t>(i)];
-      detail::Goroutine* g = detail::current_goroutine();
-      g->guarded = true;
-      target = g;
+      CancelTarget& target = targets[static_cast<std::size_t>(i)];
+      target.open();
       for (int k = 0; k < rounds; ++k) {
         try {
           co_await round(i, k);
         } catch (const Canceled&) {}
-        g->cancel_requested = false;
+        forget_cancellation();
       }
-      target = nullptr;
+      target.close();
       --running;
-      while (running > 0) co_await yield();  // its record is not used for another goroutine before
     }));
   }
   while (running > 0) {
-    for (auto& target : targets) {
-      if (detail::Goroutine* g = target) detail::cancel_wait(g);
+    for (CancelTarget& target : targets) {
+      target.cancel();
       co_await yield();
     }
     co_await between();
