@@ -150,7 +150,8 @@ class AfterCase final : public DeadlineCase {
 /// or as a case of select it yields the TimePoint at which it was due, once per setting. After
 /// stop() or reset() has returned, no earlier expiry can be received. Any number of goroutines may
 /// wait; an expiry goes to one of them. In a worker's queue only while somebody waits. Goroutines
-/// only; stop() and reset() from any worker. Move-only.
+/// only; stop() and reset() from any worker, and from plain threads while no goroutine waits (Panic
+/// otherwise, and nothing changes). Move-only.
 class Timer {
  public:
   using Case = detail::TimerCase;
@@ -259,7 +260,8 @@ TimerState* start_after_func(std::chrono::nanoseconds d, std::unique_ptr<TimerAc
 
 }  // namespace detail
 
-/// The handle of after_func(). Dropping it changes nothing. Move-only.
+/// The handle of after_func(). Dropping it changes nothing. stop() and reset() from any worker; a
+/// plain thread may stop it once the runtime has ended, and gets a Panic otherwise. Move-only.
 class AfterFunc {
  public:
   explicit AfterFunc(detail::TimerState* state) noexcept : state_(state) {}

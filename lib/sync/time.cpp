@@ -79,11 +79,12 @@ class TimerState final : private TimerNode, private Resource {
     release();
   }
 
-  bool set(std::int64_t due) noexcept {
+  bool set(std::int64_t due) {
     bool was_pending = false;
     bool dropped = false;
     {
       SpinGuard guard(lock_);
+      check_thread(due != never);
       forget_ended_runtime();
       was_pending = due_ != never;
       due_ = due;
@@ -94,9 +95,10 @@ class TimerState final : private TimerNode, private Resource {
     return was_pending;
   }
 
-  bool set_period(std::int64_t period) noexcept {
+  bool set_period(std::int64_t period) {
     std::int64_t now = clock_now();
     SpinGuard guard(lock_);
+    check_thread(true);
     forget_ended_runtime();
     bool was_pending = due_ != never;
     period_ = period;
@@ -175,6 +177,16 @@ class TimerState final : private TimerNode, private Resource {
   void disarm() noexcept {
     if (!armed_) return;
     if (queue_->remove(*this)) armed_ = false;
+  }
+
+  /// Queues of timers are for workers. Where no queue is touched any thread will do, as it must at
+  /// the end of a program.
+  void check_thread(bool arms) const {
+    if (on_worker_thread()) return;
+    if ((armed_ && runtime_is_alive(queue_runtime_)) ||
+        (arms && (!waiters_.empty() || action_ != nullptr))) {
+      panic("a timer was stopped or reset outside a goroutine, while goroutines use it");
+    }
   }
 
   /// A timer may outlive the runtime in whose queue the goroutines it abandoned had left it.

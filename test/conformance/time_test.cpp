@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <ringo/time.hpp>
@@ -161,6 +162,32 @@ RINGO_TEST("TM-07: who waits for a stopped timer goes on waiting, until it is se
     auto due = co_await waiter;
     CHECK(due >= begin + 1ms);
     CHECK(due <= Clock::now());
+  });
+}
+
+RINGO_TEST("TM-07: a plain thread is told that it cannot stop or set a timer that is in use") {
+  co_await on_one_worker([]() -> Task<> {
+    const std::string text =
+        "a timer was stopped or reset outside a goroutine, while goroutines use it";
+    Timer timer(1h);
+    Timer stopped(1h);
+    stopped.stop();
+    auto waiter = go_on(0, [&]() -> Task<> { co_await timer; });
+    auto other = go_on(0, [&]() -> Task<> { co_await stopped; });
+    co_await test::yields();
+    std::thread([&] {
+      CHECK(panic_of([&] { timer.stop(); }) == text);
+      CHECK(panic_of([&] { timer.reset(1us); }) == text);
+      CHECK(panic_of([&] { stopped.reset(1us); }) == text);
+      CHECK(!stopped.stop());
+      Timer unused(1h);
+      CHECK(unused.stop());
+      CHECK(!unused.reset(1h));
+    }).join();
+    CHECK(timer.reset(1us));
+    CHECK(!stopped.reset(1us));
+    co_await waiter;
+    co_await other;
   });
 }
 
