@@ -25,7 +25,7 @@ class BlockingPool;
 /// A call on its way through the pool. It lies on the heap, shared by the goroutine that awaits it
 /// and the thread that runs it, because a goroutine may be abandoned at the runtime's end while
 /// the thread is still at work.
-class BlockingCall : private InboxNode {
+class BlockingCall : private Message {
  public:
   BlockingCall() = default;
   BlockingCall(const BlockingCall&) = delete;
@@ -45,7 +45,7 @@ class BlockingCall : private InboxNode {
   friend class BlockingCallEnd;
   enum class Place : std::uint8_t { nowhere, queued, running };
 
-  static void deliver(Worker& worker, InboxNode* node) noexcept;
+  static void deliver(Worker& worker, Message* node) noexcept;
 
   std::atomic<std::uint32_t> references_{1};
   // The pool's, under its mutex.

@@ -87,13 +87,14 @@ bool receive_blocking(ChannelCore* core, void* slot);
 }  // namespace detail
 
 /// `ch <- value`, not yet started: await it, or make it a case of select_any. It owns the value
-/// until a receiver or the buffer takes it, and keeps the channel alive.
+/// until a receiver or the buffer takes it. While it waits, it keeps the channel alive by itself;
+/// before that the handle does that it was made from, unless that one was a temporary.
 template <class T>
 class [[nodiscard("a send does nothing until it is awaited")]] SendOp {
  public:
   using Case = detail::SendCase<T>;
   template <class... Args>
-  SendOp(detail::CoreHandle core, std::in_place_t, Args && ... args)
+  SendOp(detail::CoreRef core, std::in_place_t, Args && ... args)
       : core_(std::move(core)), value_(std::forward<Args>(args)...) {}
 
   // For the await, see IsEager.
@@ -109,16 +110,17 @@ class [[nodiscard("a send does nothing until it is awaited")]] SendOp {
 
  private:
   friend Case;
-  detail::CoreHandle core_;
+  detail::CoreRef core_;
   T value_;
 };
 
 /// `<-ch`, not yet started. Yields std::optional<T>, empty when the channel is closed and drained.
+/// Keeps the channel alive as a SendOp does.
 template <class T>
 class [[nodiscard("a receive does nothing until it is awaited")]] ReceiveOp {
  public:
   using Case = detail::ReceiveCase<T>;
-  explicit ReceiveOp(detail::CoreHandle core) noexcept : core_(std::move(core)) {}
+  explicit ReceiveOp(detail::CoreRef core) noexcept : core_(std::move(core)) {}
 
   // For the await, see IsEager.
   struct Early {
@@ -138,7 +140,7 @@ class [[nodiscard("a receive does nothing until it is awaited")]] ReceiveOp {
 
  private:
   friend Case;
-  detail::CoreHandle core_;
+  detail::CoreRef core_;
 };
 
 namespace detail {
@@ -158,11 +160,9 @@ class ChannelBase {
   ChannelBase() noexcept = default;
   explicit ChannelBase(CoreHandle core) noexcept : core_(std::move(core)) {}
 
-  template <class... Args>
-  SendOp<T> send_op(Args&&... args) const {
-    return SendOp<T>(core_, std::in_place, std::forward<Args>(args)...);
-  }
-  ReceiveOp<T> receive_op() const noexcept { return ReceiveOp<T>(core_); }
+  // By a handle that stays, and by a temporary one.
+  CoreRef lend() const& noexcept { return CoreRef(core_); }
+  CoreRef lend() && noexcept { return CoreRef(std::move(core_)); }
 
   bool try_send_value(T& value) const { return core_ && core_->try_send(std::addressof(value)); }
   std::optional<T> try_receive_value(bool* closed) const {
@@ -223,10 +223,15 @@ template <class T>
 class Sender : public detail::ChannelBase<T> {
  public:
   /// As Channel::send, emplace, try_send, send_blocking and close.
-  SendOp<T> send(T value) const { return this->send_op(std::move(value)); }
+  SendOp<T> send(T value) const& { return emplace(std::move(value)); }
+  SendOp<T> send(T value) && { return std::move(*this).emplace(std::move(value)); }
   template <class... Args>
-  SendOp<T> emplace(Args&&... args) const {
-    return this->send_op(std::forward<Args>(args)...);
+  SendOp<T> emplace(Args&&... args) const& {
+    return SendOp<T>(this->lend(), std::in_place, std::forward<Args>(args)...);
+  }
+  template <class... Args>
+  SendOp<T> emplace(Args&&... args) && {
+    return SendOp<T>(std::move(*this).lend(), std::in_place, std::forward<Args>(args)...);
   }
   bool try_send(T&& value) const { return this->try_send_value(value); }
   bool try_send(const T& value) const {
@@ -248,7 +253,8 @@ template <class T>
 class Receiver : public detail::ChannelBase<T> {
  public:
   /// As Channel::recv, try_recv and recv_blocking.
-  ReceiveOp<T> recv() const noexcept { return this->receive_op(); }
+  ReceiveOp<T> recv() const& noexcept { return ReceiveOp<T>(this->lend()); }
+  ReceiveOp<T> recv() && noexcept { return ReceiveOp<T>(std::move(*this).lend()); }
   std::optional<T> try_recv(bool* closed = nullptr) const {
     return this->try_receive_value(closed);
   }
@@ -295,25 +301,36 @@ class Channel : public detail::ChannelBase<T> {
   /// closed channel" when awaited if the channel is closed by then, or gets closed while it waits;
   /// the value is then not delivered (CH-09, CH-10, CH-13). Cancellable: a cancelled send was not
   /// delivered. Inside a goroutine only; see send_blocking.
-  SendOp<T> send(T value) const { return this->send_op(std::move(value)); }
+  SendOp<T> send(T value) const& { return emplace(std::move(value)); }
+  SendOp<T> send(T value) && { return std::move(*this).emplace(std::move(value)); }
 
   /// Sends a signal on a Channel<>.
-  SendOp<T> send() const
+  SendOp<T> send() const&
     requires std::is_same_v<T, Unit>
   {
-    return this->send_op();
+    return emplace();
+  }
+  SendOp<T> send() &&
+    requires std::is_same_v<T, Unit>
+  {
+    return std::move(*this).emplace();
   }
 
   /// send(T(args...)) without a temporary.
   template <class... Args>
-  SendOp<T> emplace(Args&&... args) const {
-    return this->send_op(std::forward<Args>(args)...);
+  SendOp<T> emplace(Args&&... args) const& {
+    return SendOp<T>(this->lend(), std::in_place, std::forward<Args>(args)...);
+  }
+  template <class... Args>
+  SendOp<T> emplace(Args&&... args) && {
+    return SendOp<T>(std::move(*this).lend(), std::in_place, std::forward<Args>(args)...);
   }
 
   /// Receives a value; empty when the channel is closed and its buffer drained (CH-14). Suspends
   /// while there is nothing. `while (auto v = co_await ch.recv())` is Go's `for v := range ch`.
   /// Cancellable: nothing was taken then. Inside a goroutine only; see recv_blocking.
-  ReceiveOp<T> recv() const noexcept { return this->receive_op(); }
+  ReceiveOp<T> recv() const& noexcept { return ReceiveOp<T>(this->lend()); }
+  ReceiveOp<T> recv() && noexcept { return ReceiveOp<T>(std::move(*this).lend()); }
 
   /// Sends if that is possible at once; otherwise returns false and leaves the value alone. Throws
   /// Panic on a closed channel. From goroutines, and from any thread once the channel is in use by

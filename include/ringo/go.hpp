@@ -24,8 +24,7 @@ class JoinCanceled : public std::exception {
 namespace detail {
 
 /// Makes the record of a goroutine whose root frame exists, and queues it.
-Goroutine* spawn(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
-                 Placement placement, std::source_location site);
+Goroutine* spawn(PromiseBase& root, AtEnd* at_end, Placement placement, std::source_location site);
 
 /// The handle of g is gone: with its end or now, the goroutine's memory is freed.
 void drop_handle(Goroutine* g) noexcept;
@@ -157,14 +156,14 @@ requires(sizeof...(Params) == sizeof...(Args)) struct BorrowsArguments<R (*)(Par
 
 /// A callable with its arguments, kept beside the root frame while the goroutine lives.
 template <class F, class... Args>
-struct Closure {
+struct Closure : OwnedByGoroutine {
   template <class G, class... Given>
   explicit Closure(G&& g, Given&&... given)
-      : f(std::forward<G>(g)), args(std::forward<Given>(given)...) {}
+      : OwnedByGoroutine(free_closure), f(std::forward<G>(g)), args(std::forward<Given>(given)...) {}
 
   static void* operator new(std::size_t size) { return frame_allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { frame_free(memory, size); }
-  static void destroy(void* self) noexcept { delete static_cast<Closure*>(self); }
+  static void free_closure(OwnedByGoroutine* self) noexcept { delete static_cast<Closure*>(self); }
 
   auto call() {
     return std::apply(
@@ -201,11 +200,11 @@ struct SpawnAccess {
   }
 
   template <class T>
-  static JoinHandle<T> start(Task<T>&& task, void* closure, void (*destroy)(void*) noexcept,
-                             Placement placement, std::source_location site) {
+  static JoinHandle<T> start(Task<T>&& task, AtEnd* at_end, Placement placement,
+                             std::source_location site) {
     auto frame = task.frame_;
     if (!frame) throw_go_of_nil();
-    Goroutine* g = spawn(frame.promise(), closure, destroy, placement, site);
+    Goroutine* g = spawn(frame.promise(), at_end, placement, site);
     task.frame_ = nullptr;
     return JoinHandle<T>(g, frame);
   }
@@ -215,7 +214,7 @@ struct SpawnAccess {
     using Stored = std::decay_t<F>;
     if constexpr (is_task<Stored> && sizeof...(Args) == 0) {
       static_assert(!std::is_lvalue_reference_v<F>, "go(std::move(task))");
-      return start(std::move(f), nullptr, nullptr, placement, site);
+      return start(std::move(f), nullptr, placement, site);
     } else {
       static_assert(std::is_invocable_v<Stored, std::unwrap_ref_decay_t<Args>...>,
                     "go(f, args...): f cannot be called with copies of these arguments (is a "
@@ -229,11 +228,11 @@ struct SpawnAccess {
       if constexpr (is_task<R> && std::is_empty_v<Stored> && sizeof...(Args) == 0 &&
                     std::is_trivially_destructible_v<Stored>) {
         // The closure object holds nothing: the frame may name one that is gone.
-        return start(std::invoke(f), nullptr, nullptr, placement, site);
+        return start(std::invoke(f), nullptr, placement, site);
       } else if constexpr (is_task<R> && is_function_pointer<Stored>::value &&
                            !BorrowsArguments<Stored, std::decay_t<Args>...>::value) {
         return start(f(static_cast<std::unwrap_ref_decay_t<Args>>(std::forward<Args>(args))...),
-                     nullptr, nullptr, placement, site);
+                     nullptr, placement, site);
       } else {
         using C = Closure<Stored, std::decay_t<Args>...>;
         struct Owner {
@@ -241,12 +240,11 @@ struct SpawnAccess {
           ~Owner() { delete closure; }
         } owner{new C(std::forward<F>(f), std::forward<Args>(args)...)};
         if constexpr (is_task<R>) {
-          auto handle = start(owner.closure->call(), owner.closure, &C::destroy, placement, site);
+          auto handle = start(owner.closure->call(), owner.closure, placement, site);
           owner.closure = nullptr;
           return handle;
         } else {
-          auto handle =
-              start(call_plain<R>(owner.closure), owner.closure, &C::destroy, placement, site);
+          auto handle = start(call_plain<R>(owner.closure), owner.closure, placement, site);
           owner.closure = nullptr;
           return handle;
         }

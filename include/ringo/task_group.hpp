@@ -20,6 +20,8 @@ namespace ringo {
 
 namespace detail {
 
+struct ThrowTrace;
+
 /// The group itself; lies in the frame of task_group().
 class GroupState {
  public:
@@ -184,7 +186,7 @@ class TaskGroup : public detail::GoOverloads<TaskGroup> {
   JoinHandle<R> launch_task(Task<R> child, std::source_location site) const {
     const detail::Placement placement = here();
     state_->enter();
-    return detail::SpawnAccess::start(std::move(child), nullptr, nullptr, placement, site);
+    return detail::SpawnAccess::start(std::move(child), nullptr, placement, site);
   }
 
   detail::Placement here() const;

@@ -50,9 +50,9 @@ struct CountedSpawn;
 ///
 /// For the goroutines of one runtime; add() and done() also for plain threads, on whose behalf a
 /// worker carries them out while a runtime uses it.
-class WaitGroup {
+class WaitGroup : private detail::AtEnd {
  public:
-  WaitGroup() noexcept = default;
+  WaitGroup() noexcept : AtEnd(true) {}
   WaitGroup(const WaitGroup&) = delete;
   WaitGroup& operator=(const WaitGroup&) = delete;
   ~WaitGroup() {
@@ -98,6 +98,7 @@ class WaitGroup {
  private:
   friend class detail::WaitGroupCase;
   friend struct detail::CountedSpawn;
+  friend void detail::count_down(detail::AtEnd& group) noexcept;
 
   void add_here(std::int64_t n);
   void bind(std::uint32_t runtime_id);
@@ -132,17 +133,17 @@ class WaitGroupCase final : public CaseBase {
 /// once it has ended and its frame is gone, and has reported an exception before. So done() hangs
 /// there, and costs neither a frame around f nor a test.
 struct CountedSpawn {
-  static void at_end(void* group) noexcept;
-
   template <class C>
   struct Counted final : C {
     template <class... Given>
     explicit Counted(WaitGroup& g, Given&&... given)
-        : C(std::forward<Given>(given)...), group(&g) {}
-    static void at_end(void* self) noexcept {
+        : C(std::forward<Given>(given)...), group(&g) {
+      this->destroy = free_and_count;
+    }
+    static void free_and_count(OwnedByGoroutine* self) noexcept {
       WaitGroup* group = static_cast<Counted*>(self)->group;
       delete static_cast<Counted*>(self);
-      CountedSpawn::at_end(group);
+      count_down(*group);
     }
     WaitGroup* group;
   };
@@ -151,7 +152,7 @@ struct CountedSpawn {
   struct Pending {
     explicit Pending(WaitGroup& g) : group(&g) { g.add(1); }
     ~Pending() {
-      if (group != nullptr) at_end(group);
+      if (group != nullptr) count_down(*group);
     }
     WaitGroup* group;
   };
@@ -186,9 +187,9 @@ struct CountedSpawn {
         } owner{new C(group, std::forward<F>(f), std::forward<Args>(args)...)};
         Pending pending(group);
         if constexpr (is_task<R>) {
-          SpawnAccess::start(owner.closure->call(), owner.closure, &C::at_end, -1, site);
+          SpawnAccess::start(owner.closure->call(), owner.closure, -1, site);
         } else {
-          SpawnAccess::start(call_plain<R>(owner.closure), owner.closure, &C::at_end, -1, site);
+          SpawnAccess::start(call_plain<R>(owner.closure), owner.closure, -1, site);
         }
         owner.closure = nullptr;
         pending.group = nullptr;
@@ -199,7 +200,7 @@ struct CountedSpawn {
   template <class T>
   static void start(WaitGroup& group, Task<T>&& task, std::source_location site) {
     Pending pending(group);
-    SpawnAccess::start(std::move(task), &group, &at_end, -1, site);
+    SpawnAccess::start(std::move(task), &group, -1, site);
     pending.group = nullptr;
   }
 };

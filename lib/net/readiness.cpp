@@ -20,7 +20,7 @@ namespace ringo::detail {
 
 /// What a driver watches for one wait: on the heap, since an answer may be under way when the wait
 /// has ended. It is asked once, and its driver is called by its home worker only.
-class ReadinessSource final : public IoSource, private InboxNode {
+class ReadinessSource final : public IoSource, private Message {
  public:
   ReadinessSource(int descriptor, Worker& home) noexcept : home_(home) {
     fd = descriptor;
@@ -51,7 +51,7 @@ class ReadinessSource final : public IoSource, private InboxNode {
     }
     if (Worker::current() == &home_) return home_.driver().stop(*this);
     retain();
-    run = [](Worker& worker, InboxNode* message) noexcept {
+    run = [](Worker& worker, Message* message) noexcept {
       auto* self = static_cast<ReadinessSource*>(message);
       worker.driver().stop(*self);
       self->release();

@@ -56,7 +56,7 @@ bool Socket::settle(Worker* here) noexcept {
 void Socket::ask(std::uint32_t wishes) noexcept {
   if (wishes_.fetch_or(wishes, std::memory_order_acq_rel) != 0) return;
   retain();
-  InboxNode::run = [](Worker&, InboxNode* node) noexcept {
+  Message::run = [](Worker&, Message* node) noexcept {
     auto* self = static_cast<Socket*>(node);
     const std::uint32_t wished = self->wishes_.exchange(0, std::memory_order_acq_rel);
     if ((wished & ~wish_close) != 0) self->serve(wished);

@@ -92,7 +92,7 @@ struct Side {
   bool passed() const noexcept;
 };
 
-class Socket : public IoSource, public Resource, protected InboxNode {
+class Socket : public IoSource, public Resource, protected Message {
  public:
   /// Takes the descriptor over. On a worker.
   Socket(int descriptor, const net::Address& local, const net::Address& peer);

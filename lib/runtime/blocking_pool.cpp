@@ -167,7 +167,7 @@ void BlockingCall::release() noexcept {
 }
 
 /// On the worker: the function has returned.
-void BlockingCall::deliver(Worker& worker, InboxNode* node) noexcept {
+void BlockingCall::deliver(Worker& worker, Message* node) noexcept {
   auto* call = static_cast<BlockingCall*>(node);
   worker.runtime().blocking_pool().call_ended();
   WaitNode* waiter = nullptr;

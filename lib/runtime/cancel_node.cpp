@@ -6,6 +6,7 @@
 #include <ringo/go.hpp>
 
 #include "runtime/external.hpp"
+#include "runtime/goroutine_extra.hpp"
 #include "runtime/worker.hpp"
 
 namespace ringo::detail {
@@ -22,7 +23,7 @@ CancelFunction::~CancelFunction() { ContextNode::release(context); }
 
 void CancelFunction::start() noexcept {
   if (!on_worker_thread()) return;  // its runtime has ended
-  SpawnAccess::start(std::move(task_), nullptr, nullptr, Placement(-1, context), site_);
+  SpawnAccess::start(std::move(task_), nullptr, Placement(-1, context), site_);
 }
 
 // --- the tree -----------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ void CancelNode::end_locked(const Error& error, const Error& cause, Ending& endi
   done_.store(true, std::memory_order_release);
   while (WaitNode* waiter = waiters_.pop_claimed()) ending.wake.push(*waiter);
   while (Goroutine* g = goroutines_) {
-    goroutines_ = g->context_next;
+    goroutines_ = g->extra->next;
     if (begin_cancel(g)) {
       g->attached.store(false, std::memory_order_relaxed);
       finish_cancel(g);
@@ -298,9 +299,9 @@ void CancelNode::attach(Goroutine* g) noexcept {
     g->cancel_requested.store(true, std::memory_order_relaxed);
     return;
   }
-  g->context_prev = nullptr;
-  g->context_next = goroutines_;
-  if (goroutines_ != nullptr) goroutines_->context_prev = g;
+  g->extra->prev = nullptr;
+  g->extra->next = goroutines_;
+  if (goroutines_ != nullptr) goroutines_->extra->prev = g;
   goroutines_ = g;
   g->attached.store(true, std::memory_order_relaxed);
 }
@@ -309,14 +310,15 @@ void CancelNode::detach(Goroutine* g) noexcept {
   if (!g->attached.load(std::memory_order_acquire)) return;
   SpinGuard guard(lock_);
   if (!g->attached.load(std::memory_order_relaxed)) return;
-  (g->context_prev != nullptr ? g->context_prev->context_next : goroutines_) = g->context_next;
-  if (g->context_next != nullptr) g->context_next->context_prev = g->context_prev;
+  const GoroutineExtra& links = *g->extra;
+  (links.prev != nullptr ? links.prev->extra->next : goroutines_) = links.next;
+  if (links.next != nullptr) links.next->extra->prev = links.prev;
   g->attached.store(false, std::memory_order_relaxed);
 }
 
 void leave_context(Goroutine* g) noexcept {
-  ContextNode* context = std::exchange(g->context, nullptr);
-  if (context == nullptr) return;
+  if (context_of(*g) == nullptr) return;
+  ContextNode* context = std::exchange(g->extra->context, nullptr);
   if (CancelNode* node = context->canceler()) node->detach(g);
   ContextNode::release(context);
 }
@@ -324,7 +326,7 @@ void leave_context(Goroutine* g) noexcept {
 void enter_context(Goroutine* g, ContextNode* context) noexcept {
   leave_context(g);
   bool draining = g->worker->runtime().draining() && !g->drain_exempt;
-  g->context = context;
+  if (context != nullptr) g->extra->context = context;
   g->guarded = draining;
   g->cancel_requested.store(draining, std::memory_order_relaxed);
   if (context == nullptr || context->canceler() == nullptr) return;

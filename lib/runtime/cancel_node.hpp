@@ -179,8 +179,8 @@ class CancelNode::Remains {
   CancelNode* let_go_ = nullptr;  // each with the reference by which it was kept
 };
 
-/// Gives a goroutine a Context (null: the background): the reference passes to the record. When it
-/// is born, or by itself while it runs.
+/// Gives a goroutine a Context (null: the background): the reference passes to its GoroutineExtra,
+/// which it must have unless it is null. When it is born, or by itself while it runs.
 void enter_context(Goroutine* g, ContextNode* context) noexcept;
 
 /// The goroutine has ended: leaves its Context.

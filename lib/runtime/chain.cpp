@@ -82,7 +82,7 @@ bool is_live(const Goroutine& g, std::uint32_t runtime_id) noexcept {
 }
 
 Activity activity_of(const Goroutine& g) noexcept {
-  if (g.wait != nullptr) return Activity::waiting;
+  if (wait_of(g) != nullptr) return Activity::waiting;
   // Made ready, every goroutine loses its `wait`. One that waits without: this one.
   return g.reason.load(std::memory_order_relaxed) == WaitReason::blocking_call_end
              ? Activity::waiting
@@ -164,7 +164,7 @@ void write_goroutine(TextSink& out, const Goroutine& g, Activity activity,
     const std::uint32_t resumed = g.resumed_at.load(std::memory_order_relaxed);
     write_duration(out, std::int64_t{coarse_moment(now) - resumed} << 20);
   }
-  if (g.home != nullptr) out << ", locked to worker";
+  if (g.pinned) out << ", locked to worker";
   out << "]:\n";
   write_frames(out, g);
 }

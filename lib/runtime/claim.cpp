@@ -1,5 +1,7 @@
 // Waits that go by the claim word: how they are armed, published and cancelled. It needs nothing
 // of the runtime, so that test/model can run it as it stands.
+#include <utility>
+
 #include <ringo/detail/wait.hpp>
 
 namespace ringo::detail {
@@ -39,14 +41,13 @@ bool arm_guarded(CaseBase& operation, Goroutine* g) {
 void put_off(CaseBase& operation, Goroutine* g) {
   // Throws if another runtime uses the lock; from here on it is this one's, as long as that lives.
   operation.looks_ready();
-  g->put_off = &operation;
+  g->wait = &operation;
   g->budget = budget_put_off;
   reschedule(g);
 }
 
 bool arm_put_off(Goroutine* g) noexcept {
-  CaseBase& operation = *g->put_off;
-  g->put_off = nullptr;
+  CaseBase& operation = *std::exchange(g->wait, nullptr);
   if (g->guarded) return arm_guarded(operation, g);
   if (operation.try_take()) return false;
   g->wait = &operation;

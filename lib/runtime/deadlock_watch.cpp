@@ -152,9 +152,9 @@ DeadlockWatch::Verdict DeadlockWatch::of_goroutines() noexcept {
   Verdict verdict = Verdict::dead;
   RecordPool::instance().look_at_each([&](const Goroutine& g) {
     if (!is_live(g, runtime_.id())) return true;
-    if (runtime_.is_running(g) || activity_of(g) != Activity::waiting || g.wait == nullptr) {
+    if (runtime_.is_running(g) || activity_of(g) != Activity::waiting || wait_of(g) == nullptr) {
       verdict = Verdict::unknown;
-    } else if (g.wait->ends_from_outside()) {
+    } else if (wait_of(g)->ends_from_outside()) {
       verdict = Verdict::alive;
     }
     return verdict == Verdict::dead;

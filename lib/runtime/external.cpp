@@ -62,12 +62,12 @@ struct Sleeper {
   }
 };
 
-struct Call : InboxNode {
+struct Call : Message {
   void (*fn)(void*) = nullptr;
   void* context = nullptr;
   Sleeper sleeper;
 
-  static void carry_out(Worker&, InboxNode* node) noexcept {
+  static void carry_out(Worker&, Message* node) noexcept {
     auto* call = static_cast<Call*>(node);
     try {
       call->fn(call->context);

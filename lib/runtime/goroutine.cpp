@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/single_threaded.h>
 
+#include <memory>
 #include <utility>
 
 #include <ringo/go.hpp>
@@ -12,6 +13,7 @@
 #include "runtime/cancel_node.hpp"
 #include "runtime/chain.hpp"
 #include "runtime/external.hpp"
+#include "runtime/goroutine_extra.hpp"
 #include "runtime/lock_check.hpp"
 #include "runtime/report.hpp"
 #include "runtime/runtime.hpp"
@@ -23,16 +25,22 @@ namespace ringo::detail {
 std::atomic<int> threaded_runtimes{0};
 
 void SpinLock::lock_slow() noexcept {
-  // A holder is a few dozen instructions from unlocking, unless its thread was preempted.
+  // A holder is a few dozen instructions from unlocking, unless its thread was preempted. Who comes
+  // back soon takes the cache line away from a worker that is about to lock again, and then each
+  // pays for the line at every operation; who stays away for longer each time leaves the other one
+  // to do many with the line at hand, and then finds it free.
+  int pauses = 4;
   for (;;) {
-    for (int i = 0; i < 100; ++i) {
-      if (!locked_.load(std::memory_order_relaxed) &&
-          !locked_.exchange(true, std::memory_order_acquire)) {
-        return;
-      }
-      cpu_relax();
+    for (int i = 0; i < pauses; ++i) cpu_relax();
+    if (!locked_.load(std::memory_order_relaxed) &&
+        !locked_.exchange(true, std::memory_order_acquire)) {
+      return;
     }
-    sched_yield();
+    if (pauses < 64) {
+      pauses *= 2;
+    } else {
+      sched_yield();
+    }
   }
 }
 
@@ -58,36 +66,32 @@ void finish_root(Goroutine* g) noexcept { g->worker->set_finished(g); }
 
 // --- spawning -----------------------------------------------------------------------------------
 
-Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
-                                  void (*destroy_closure)(void*) noexcept, Placement placement,
+Goroutine* Worker::make_goroutine(PromiseBase& root, AtEnd* at_end, Placement placement,
                                   std::source_location site) {
-  Worker* home = nullptr;
+  Worker* home = this;
   if (placement.worker >= 0) {
     if (static_cast<std::size_t>(placement.worker) >= runtime_.worker_count()) {
       panic("go_on: there is no worker of that number");
     }
     home = &runtime_.worker(static_cast<std::size_t>(placement.worker));
-  } else if (runtime_.options().pinned) {
-    home = this;
   }
+  const Goroutine* const spawner = current_goroutine();
+  ContextNode* context = placement.context;
+  if (context == nullptr && spawner != nullptr) context = context_of(*spawner);
+  std::unique_ptr<GoroutineExtra> extra(context != nullptr ? new GoroutineExtra : nullptr);
   Goroutine* g = records_.take();
+  g->extra = extra.release();
   g->leaf = root.handle();
   g->root = &root;
-  g->worker = this;
+  g->worker = home;
+  g->pinned = placement.worker >= 0 || runtime_.options().pinned;
   g->wait = nullptr;
   g->set_runtime_id(runtime_.id());
-  g->closure = closure;
-  if (closure != nullptr) g->destroy_closure = destroy_closure;
-  g->home = home;
+  g->at_end = at_end;
   g->id = next_id();
   g->spawn_site = site;
   g->join.store(0, std::memory_order_relaxed);
-  ContextNode* context = placement.context;
-  g->spawner = 0;
-  if (const Goroutine* spawner = current_goroutine()) {
-    g->spawner = spawner->id;
-    if (context == nullptr) context = spawner->context;
-  }
+  g->spawner = spawner != nullptr ? spawner->id : 0;
   g->guarded = runtime_.draining();
   g->cancel_requested.store(g->guarded, std::memory_order_relaxed);
   if (context != nullptr) [[unlikely]] {
@@ -102,35 +106,34 @@ Goroutine* Worker::make_goroutine(PromiseBase& root, void* closure,
 
 namespace {
 
-Goroutine* start_on(Worker& worker, PromiseBase& root, void* closure,
-                    void (*destroy_closure)(void*) noexcept, Placement placement,
+Goroutine* start_on(Worker& worker, PromiseBase& root, AtEnd* at_end, Placement placement,
                     std::source_location site) {
-  Goroutine* g = worker.make_goroutine(root, closure, destroy_closure, placement, site);
+  Goroutine* g = worker.make_goroutine(root, at_end, placement, site);
   worker.ready(g);  // its frame is in the cache, and whoever awaits it at once finds it next
   return g;
 }
 
-[[gnu::noinline, gnu::cold]] Goroutine* spawn_from_thread(
-    PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept, Placement placement,
-    std::source_location site) {
+[[gnu::noinline, gnu::cold]] Goroutine* spawn_from_thread(PromiseBase& root, AtEnd* at_end,
+                                                          Placement placement,
+                                                          std::source_location site) {
   Goroutine* g = nullptr;
   with_runtime_of(only_runtime("go"), [&] {
     Worker* worker = Worker::current();
     if (worker == nullptr) panic("go: the runtime has ended");
-    g = start_on(*worker, root, closure, destroy_closure, placement, site);
+    g = start_on(*worker, root, at_end, placement, site);
   });
   return g;
 }
 
 }  // namespace
 
-Goroutine* spawn(PromiseBase& root, void* closure, void (*destroy_closure)(void*) noexcept,
-                 Placement placement, std::source_location site) {
+Goroutine* spawn(PromiseBase& root, AtEnd* at_end, Placement placement,
+                 std::source_location site) {
   Worker* worker = Worker::current();
   if (worker == nullptr) [[unlikely]] {
-    return spawn_from_thread(root, closure, destroy_closure, placement, site);
+    return spawn_from_thread(root, at_end, placement, site);
   }
-  return start_on(*worker, root, closure, destroy_closure, placement, site);
+  return start_on(*worker, root, at_end, placement, site);
 }
 
 // --- joining ------------------------------------------------------------------------------------
@@ -154,8 +157,15 @@ void dispose(Goroutine* g, RecordCache* records) noexcept {
   if (g->root->error && (join & (join_taken | join_seen)) == 0) report_unseen(g);
   g->root->handle().destroy();
   g->root = nullptr;
-  if (g->closure != nullptr) g->destroy_closure(std::exchange(g->closure, nullptr));
-  if ((join & join_traced) != 0) delete std::exchange(g->thrown, nullptr);
+  if (AtEnd* at_end = std::exchange(g->at_end, nullptr)) {
+    if (at_end->is_wait_group) {
+      count_down(*at_end);
+    } else {
+      auto* owned = static_cast<OwnedByGoroutine*>(at_end);
+      owned->destroy(owned);
+    }
+  }
+  if (g->extra != nullptr) [[unlikely]] delete std::exchange(g->extra, nullptr);
   g->state.store(RunState::free, std::memory_order_release);
   if (records != nullptr) {
     records->give(g);
@@ -173,7 +183,7 @@ void drop_handle(Goroutine* g) noexcept {
 
 void Worker::finish(Goroutine* g) noexcept {
   WorkerCounters::add(counters.ended, std::memory_order_release);  // see num_goroutines()
-  if (g->context != nullptr) [[unlikely]] leave_context(g);
+  if (g->extra != nullptr) [[unlikely]] leave_context(g);
   g->leaf = nullptr;
   g->state.store(RunState::finished, std::memory_order_release);
   if (is_main(*g)) {
@@ -235,7 +245,6 @@ void JoinCaseBase::withdraw() noexcept {
 }
 
 void exception_is_seen(Goroutine* g) noexcept { join_set(g, join_seen); }
-void exception_is_traced(Goroutine* g) noexcept { join_set(g, join_traced); }
 
 void take_outcome(Goroutine* g) {
   if ((join_set(g, join_taken) & join_taken) != 0) {

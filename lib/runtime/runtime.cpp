@@ -83,7 +83,7 @@ void Runtime::run(Task<> main_task) {
   make_drivers(first);
   if (!give_up_) {
     auto root = SpawnAccess::root_of(main_task);
-    main_ = first.make_goroutine(root.promise(), nullptr, nullptr, -1,
+    main_ = first.make_goroutine(root.promise(), nullptr, -1,
                                  std::source_location::current());
     SpawnAccess::disown(main_task);
     main_->join.store(join_dropped, std::memory_order_relaxed);
@@ -214,7 +214,7 @@ void Runtime::cancel_everything() noexcept {
     if (g.drain_exempt) return;  // it hears of it when shield() ends
     g.guarded = true;
     g.cancel_requested.store(true, std::memory_order_relaxed);
-    CaseBase* wait = g.wait;
+    CaseBase* wait = wait_of(g);
     if (wait == nullptr || g.shielded || is_running(g)) return;
     if (wait->node.seq == 0) {
       wait->withdraw();

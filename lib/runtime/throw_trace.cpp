@@ -13,6 +13,7 @@
 #include <ringo/panic.hpp>
 
 #include "runtime/chain.hpp"
+#include "runtime/goroutine_extra.hpp"
 
 namespace ringo::detail {
 
@@ -51,11 +52,15 @@ bool is_first_throw(const void* object) noexcept {
 
 /// The trace of g, made if there is none; null without memory.
 ThrowTrace* trace_of(Goroutine& g) noexcept {
-  if (g.thrown == nullptr) {
-    g.thrown = new (std::nothrow) ThrowTrace;
-    if (g.thrown != nullptr) exception_is_traced(&g);
-  }
-  return g.thrown;
+  try {
+    std::unique_ptr<ThrowTrace>& trace = extra_of(g).thrown;
+    if (trace == nullptr) trace = std::make_unique<ThrowTrace>();
+    return trace.get();
+  } catch (const std::bad_alloc&) { return nullptr; }
+}
+
+const ThrowTrace* thrown_of(const Goroutine& g) noexcept {
+  return g.extra != nullptr ? g.extra->thrown.get() : nullptr;
 }
 
 void write_sites(TextSink& out, const ThrowTrace& trace) noexcept {
@@ -92,8 +97,8 @@ void note_thrown(PromiseBase& frame) noexcept {
 }
 
 std::unique_ptr<ThrowTrace> take_trace(Goroutine& g, const std::exception_ptr& error) noexcept {
-  if (g.thrown == nullptr || g.thrown->object != object_of(error)) return nullptr;
-  std::unique_ptr<ThrowTrace> trace(std::exchange(g.thrown, nullptr));
+  if (thrown_of(g) == nullptr || thrown_of(g)->object != object_of(error)) return nullptr;
+  std::unique_ptr<ThrowTrace> trace = std::move(g.extra->thrown);
   // Where it was thrown says more than who has passed it on.
   if (trace->origins == ThrowTrace::most_origins) {
     trace->origin->was_cut = true;
@@ -119,7 +124,7 @@ void throw_on(std::unique_ptr<ThrowTrace> origin) noexcept {
 
 void write_thrown(TextSink& out, const Goroutine& g) noexcept {
   out << "goroutine " << g.id << " [running]:\n";
-  const ThrowTrace* trace = g.thrown;
+  const ThrowTrace* trace = thrown_of(g);
   const bool known = trace != nullptr && trace->next == nullptr && g.root != nullptr &&
                      trace->object == object_of(g.root->error);
   if (known) {

@@ -73,9 +73,19 @@ std::int64_t due_in(std::chrono::nanoseconds d) noexcept {
 
 // --- ready goroutines ---------------------------------------------------------------------------
 
+namespace {
+
+// What was put off keeps the operation there.
+void clear_wait(Goroutine* g) noexcept {
+  if (g->budget != budget_put_off) [[likely]]
+    g->wait = nullptr;
+}
+
+}  // namespace
+
 void Worker::ready(Goroutine* g) noexcept {
-  g->wait = nullptr;
-  if (g->home != nullptr || environment_ != nullptr) [[unlikely]] return ready_at_tail(g);
+  if (g->pinned || environment_ != nullptr) [[unlikely]] return ready_at_tail(g);
+  clear_wait(g);
   Goroutine* displaced = nullptr;
   if (alone_) {
     displaced = slot_.load(std::memory_order_relaxed);
@@ -87,16 +97,15 @@ void Worker::ready(Goroutine* g) noexcept {
 }
 
 void Worker::ready_at_tail(Goroutine* g) noexcept {
-  g->wait = nullptr;
-  if (g->home != nullptr) [[unlikely]] {
-    if (g->home != this) {
-      g->run = [](Worker& worker, InboxNode* node) noexcept {
-        worker.ready_at_tail(static_cast<Goroutine*>(node));
-      };
-      return g->home->post(g);
+  clear_wait(g);
+  if (g->pinned) [[unlikely]] {
+    if (g->worker != this) return g->worker->post(g);
+    g->set_next(nullptr);
+    if (pinned_tail_ != nullptr) {
+      pinned_tail_->set_next(g);
+    } else {
+      pinned_head_ = g;
     }
-    g->list_next = nullptr;
-    (pinned_tail_ != nullptr ? pinned_tail_->list_next : pinned_head_) = g;
     pinned_tail_ = g;
     pinned_count_.store(pinned_count_.load(std::memory_order_relaxed) + 1,
                         std::memory_order_relaxed);
@@ -129,7 +138,7 @@ Goroutine* Worker::take_slot() noexcept {
 Goroutine* Worker::take_pinned() noexcept {
   Goroutine* g = pinned_head_;
   if (g == nullptr) return nullptr;
-  pinned_head_ = g->list_next;
+  pinned_head_ = static_cast<Goroutine*>(g->next());
   if (pinned_head_ == nullptr) pinned_tail_ = nullptr;
   pinned_count_.store(pinned_count_.load(std::memory_order_relaxed) - 1,
                       std::memory_order_relaxed);
@@ -440,7 +449,12 @@ void Worker::drain_inbox() noexcept {
   }
   while (ordered != nullptr) {
     InboxNode* next = ordered->next();
-    ordered->run(*this, ordered);
+    if (ordered->is_goroutine) {
+      ready_at_tail(static_cast<Goroutine*>(ordered));
+    } else {
+      auto* message = static_cast<Message*>(ordered);
+      message->run(*this, message);
+    }
     ordered = next;
   }
 }

@@ -84,8 +84,7 @@ class alignas(64) Worker {
   std::int64_t coarse_now() const noexcept { return coarse_now_; }
   /// Makes the record of a goroutine whose root frame exists; the caller queues it. Throws Panic
   /// for a worker that there is not.
-  Goroutine* make_goroutine(PromiseBase& root, void* closure,
-                            void (*destroy_closure)(void*) noexcept, Placement placement,
+  Goroutine* make_goroutine(PromiseBase& root, AtEnd* at_end, Placement placement,
                             std::source_location site);
   /// Takes a free goroutine number.
   std::uint64_t next_id() noexcept { return std::exchange(next_id_, next_id_ + id_step_); }
@@ -101,7 +100,8 @@ class alignas(64) Worker {
   bool has_posts() const noexcept { return inbox_.load(std::memory_order_acquire) != nullptr; }
 
   // --- from any thread
-  /// Runs node->run on this worker's thread, soon. Only while the runtime is known to live.
+  /// Has the goroutine queued, or the message run, on this worker's thread, soon. Only while the
+  /// runtime is known to live.
   void post(InboxNode* node) noexcept;
   /// Ends a wait of the loop, so that it looks at its flags again.
   void wake() noexcept;

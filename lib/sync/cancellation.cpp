@@ -1,14 +1,16 @@
 #include <ringo/cancellation.hpp>
 
 #include "runtime/cancel_node.hpp"
+#include "runtime/goroutine_extra.hpp"
 
 namespace ringo::detail {
 
 void ContextScope::enter(Goroutine* g) {
   ContextNode* node = ContextAccess::bound(context_);
   g_ = g;
-  Context before = ContextAccess::wrap(g->context);
-  if (g->context != nullptr) g->context->retain();
+  ContextNode* outer = extra_of(*g).context;
+  Context before = ContextAccess::wrap(outer);
+  if (outer != nullptr) outer->retain();
   node->retain();
   exempt_before_ = g->drain_exempt;
   g->drain_exempt = exempt_before_ || shield_;

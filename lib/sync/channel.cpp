@@ -55,7 +55,7 @@ void ChannelCore::forget_waiters() noexcept {
 // Both are inlined: calls made an unbuffered round trip 12% more instructions.
 [[gnu::always_inline]] inline bool ChannelCore::send_locked(void* value, bool& ok,
                                                             WaitNode*& partner) noexcept {
-  if (closed_) {
+  if (closed()) {
     ok = false;
     return true;
   }
@@ -97,7 +97,7 @@ void ChannelCore::forget_waiters() noexcept {
     ok = true;
     return true;
   }
-  if (closed_) {
+  if (closed()) {
     ok = false;
     return true;
   }
@@ -124,8 +124,8 @@ void ChannelCore::close_here(bool& already_closed) noexcept {
   WakeList wake;
   {
     SpinGuard guard(lock_);
-    already_closed = closed_;
-    closed_ = true;
+    already_closed = closed();
+    closed_.store(true, std::memory_order_relaxed);
     while (WaitNode* receiver = receivers_.pop_claimed()) {
       receiver->ok = false;
       wake.push(*receiver);
@@ -188,20 +188,23 @@ void ChannelCore::close() {
 // --- one case of a wait -------------------------------------------------------------------------
 
 [[gnu::always_inline]] inline bool ChannelCase::try_here(WaitNode*& partner) noexcept {
-  return send_ ? core_->send_locked(node.slot, node.ok, partner)
-               : core_->receive_locked(node.slot, node.ok, partner);
+  return sends() ? core_->send_locked(node.slot, node.ok, partner)
+                 : core_->receive_locked(node.slot, node.ok, partner);
 }
 
 bool ChannelCase::try_locked(WaitNode*& partner) noexcept { return try_here(partner); }
 
-void ChannelCase::enlist_locked() noexcept { queue().push_back(node); }
+void ChannelCase::enlist_locked() noexcept {
+  core_.keep();
+  queue().push_back(node);
+}
 
 bool ChannelCase::try_take() {
   if (!core_) return false;
   check_runtime();
   core_->lock_.lock();
-  return send_ ? core_->send_and_unlock(node.slot, node.ok)
-               : core_->receive_and_unlock(node.slot, node.ok);
+  return sends() ? core_->send_and_unlock(node.slot, node.ok)
+                 : core_->receive_and_unlock(node.slot, node.ok);
 }
 
 Enlist ChannelCase::enlist() {
@@ -230,10 +233,7 @@ void ChannelCase::withdraw() noexcept {
 bool ChannelCase::looks_ready() {
   if (!core_) return false;
   SpinGuard guard(core_->lock_);
-  if (core_->closed_) return true;
-  std::size_t count = core_->count_.load(std::memory_order_relaxed);
-  return send_ ? !core_->receivers_.empty() || count < core_->capacity_
-               : !core_->senders_.empty() || count > 0;
+  return glimpse();
 }
 
 // --- plain threads ------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ namespace {
 
 struct RawOp {
   using Case = class RawCase;
-  CoreHandle core;
+  CoreRef core;
   void* slot;
   bool send;
 };
@@ -256,7 +256,7 @@ class RawCase final : public ChannelCase {
   bool result() const noexcept { return node.ok; }
 };
 
-Task<bool> carry_out(CoreHandle core, void* slot, bool send) {
+Task<bool> carry_out(CoreRef core, void* slot, bool send) {
   RawOp op{std::move(core), slot, send};
   co_return co_await std::move(op);
 }
@@ -265,7 +265,7 @@ bool block_on(ChannelCore* core, void* slot, bool send, const char* what) {
   if (core != nullptr) core->retain();
   CoreHandle handle(core);
   bool ok = false;
-  run_for_thread(what, [&]() -> Task<> { ok = co_await carry_out(handle, slot, send); });
+  run_for_thread(what, [&]() -> Task<> { ok = co_await carry_out(CoreRef(handle), slot, send); });
   return ok;
 }
 

@@ -10,6 +10,7 @@
 #include <ringo/panic.hpp>
 
 #include "runtime/cancel_node.hpp"
+#include "runtime/goroutine_extra.hpp"
 #include "sync/owner.hpp"
 
 namespace ringo::detail {
@@ -174,7 +175,8 @@ Context todo() noexcept { return reference_to(detail::root(ContextNode::Kind::to
 
 Context this_context() noexcept {
   detail::Goroutine* g = detail::current_goroutine();
-  return g != nullptr && g->context != nullptr ? reference_to(*g->context) : background();
+  ContextNode* context = g != nullptr ? detail::context_of(*g) : nullptr;
+  return context != nullptr ? reference_to(*context) : background();
 }
 
 ContextDone Context::done() const { return ContextDone(&node_of(*this)); }

@@ -95,7 +95,6 @@ detail::WaitNode* Mutex::next_turn() noexcept {
     return next;
   }
   static_cast<detail::MutexCase*>(g->wait)->woken_ = true;
-  g->put_off = g->wait;
   g->budget = detail::budget_put_off;
   turn_ = Turn::woken;
   return next;

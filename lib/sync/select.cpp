@@ -1,5 +1,9 @@
 // select, in the order in which it happens: try all cases while registered nowhere; if none can
 // proceed, register them, the channels before their locks are dropped; wait; leave all queues.
+//
+// That no channel can proceed is found out at one instant, with the locks of all. One that can is
+// found with its own lock alone: the cases have no order, and it could at that instant. (Go takes
+// all locks always, runtime/select.go.) Only select_first needs the instant for that, too.
 #include <ringo/select.hpp>
 
 #include <array>
@@ -17,7 +21,7 @@ namespace ringo::detail {
 namespace {
 
 ChannelCase* as_channel(CaseBase* one) noexcept {
-  return one->node.is_channel ? static_cast<ChannelCase*>(one) : nullptr;
+  return one->node.kind != CaseKind::other ? static_cast<ChannelCase*>(one) : nullptr;
 }
 
 }  // namespace
@@ -39,7 +43,7 @@ class SelectBase::Scratch {
       if (one == nullptr) continue;
       if (ChannelCase* channel = as_channel(one)) {
         if (channel->core() == nullptr) continue;
-        channel->check_runtime();
+        if (top_first) channel->check_runtime();
         ++channels;
       } else {
         ++others;
@@ -113,14 +117,85 @@ bool SelectBase::start(std::coroutine_handle<> frame) {
       if (cases_[i] != nullptr) cases_[i]->node.of_select = true;
     }
   }
-  Scratch scratch(cases_, count_, top_first_);
-  bool spent = --g->budget <= 0;
-  if (try_all(scratch)) {
-    // It has run for long enough: it keeps what it got, and the others go first.
-    if (spent) reschedule(g);
-    return spent;
+  const bool spent = --g->budget <= 0;
+  if (!try_quickly() && !try_thoroughly()) return true;
+  // If it has run for long enough, it keeps what it got, and the others go first.
+  if (spent) reschedule(g);
+  return spent;
+}
+
+/// Mostly a channel can proceed: found without putting anything in order.
+bool SelectBase::try_quickly() {
+  if (top_first_) return false;
+  Glance glance;
+  look(glance);
+  // Each ready case has its share: which kind is tried first is drawn by their numbers.
+  others_first_ = glance.others > 0 &&
+                  (glance.channels == 0 ||
+                   random_below(glance.channels + glance.others) < glance.others);
+  if (others_first_) {
+    if (glance.others > 1) return false;  // they want an order
+    if (cases_[glance.other]->try_take()) {
+      winner_ = glance.other;
+      return true;
+    }
   }
-  return arm(scratch);
+  return try_ready(glance);
+}
+
+/// False: it waits.
+bool SelectBase::try_thoroughly() {
+  Scratch scratch(cases_, count_, top_first_);
+  return try_all(scratch) || !arm(scratch);
+}
+
+std::uint32_t SelectBase::random_below(std::uint32_t bound) const noexcept {
+  return node.g->worker->random().below(bound);
+}
+
+void SelectBase::look(Glance& glance) {
+  const std::uint32_t count = count_;
+  std::uint32_t channels = 0;
+  std::uint32_t others = 0;
+  std::uint32_t other = 0;
+  std::uint32_t ready = 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    CaseBase* one = cases_[i];
+    if (one == nullptr) continue;
+    ChannelCase* channel = as_channel(one);
+    if (channel == nullptr) {
+      ++others;
+      other = i;
+    } else if (channel->core() != nullptr) {
+      ++channels;
+      channel->check_runtime();
+      // If there are too many cases, those at the front must not be preferred.
+      if (count <= Glance::size && channel->glimpse()) glance.ready[ready++] = i;
+    }
+  }
+  glance.channels = channels;
+  glance.others = others;
+  glance.other = other;
+  glance.ready_count = ready;
+}
+
+/// Carries one of the ready channel cases out, any of them, by its own lock alone.
+bool SelectBase::try_ready(Glance& glance) {
+  while (glance.ready_count > 0) {
+    const std::uint32_t at = glance.ready_count > 1 ? random_below(glance.ready_count) : 0;
+    const std::uint32_t i = std::exchange(glance.ready[at], glance.ready[glance.ready_count - 1]);
+    --glance.ready_count;
+    ChannelCase& channel = *as_channel(cases_[i]);
+    WaitNode* partner = nullptr;
+    ChannelLocks::lock(channel.core());
+    const bool taken = channel.try_locked(partner);
+    ChannelLocks::unlock(channel.core());
+    if (!taken) continue;  // somebody was faster
+    winner_ = i;
+    if (partner != nullptr) complete(*partner);
+    return true;
+  }
+  return false;
 }
 
 /// The cases that are not channels, in order. Registered nowhere, no lock held.
@@ -172,7 +247,7 @@ bool SelectBase::try_in_order(const Scratch& scratch) {
     std::uint32_t first_ready = scratch.used;
     for (std::uint32_t k = skip; k < scratch.used; ++k) {
       CaseBase* one = cases_[scratch.order[k]];
-      if (!one->node.is_channel && one->looks_ready()) {
+      if (as_channel(one) == nullptr && one->looks_ready()) {
         first_ready = k;
         break;
       }
@@ -190,25 +265,27 @@ bool SelectBase::try_in_order(const Scratch& scratch) {
   }
 }
 
-/// True if it was decided without waiting.
+/// After try_quickly(). True if it was decided without waiting.
 bool SelectBase::try_all(const Scratch& scratch) {
   if (top_first_) {
     if (try_in_order(scratch)) return true;
-  } else if (scratch.others > 0) {
-    // Each ready case has its share: which kind is tried first is drawn by their numbers. Without
-    // a default the channels are tried when they are registered.
-    bool others_first = scratch.channels == 0 ||
-                        Worker::current()->random().below(scratch.used) < scratch.others;
-    if (others_first && try_others(scratch)) return true;
-    if (scratch.channels > 0 &&
-        try_channels(scratch, scratch.used, false, 0) == Tried::taken) {
-      return true;
-    }
-    if (!others_first && try_others(scratch)) return true;
-  } else if (has_default_ && scratch.channels > 0) {
-    if (try_channels(scratch, scratch.used, false, 0) == Tried::taken) return true;
+  } else {
+    // More channels than try_quickly() takes on, or those that it left to the others.
+    const auto try_any_channel = [&] {
+      if (count_ > Glance::size) return try_channels(scratch, scratch.used, false, 0) == Tried::taken;
+      Glance glance;
+      look(glance);
+      return try_ready(glance);
+    };
+    if (!others_first_ && count_ > Glance::size && try_any_channel()) return true;
+    if (scratch.others > 0 && try_others(scratch)) return true;
+    if (others_first_ && try_any_channel()) return true;
   }
   if (!has_default_) return false;
+  if (!top_first_ && scratch.channels > 0 &&
+      try_channels(scratch, scratch.used, false, 0) == Tried::taken) {
+    return true;
+  }
   for (winner_ = 0; cases_[winner_] != nullptr; ++winner_) {
   }
   return true;
@@ -229,7 +306,7 @@ bool SelectBase::arm(const Scratch& scratch) {
     for (std::uint32_t k = 0; k < scratch.used; ++k) {
       std::uint32_t i = scratch.order[k];
       CaseBase* one = cases_[i];
-      if (one->node.is_channel) continue;
+      if (as_channel(one) != nullptr) continue;
       one->node.seq = seq;
       one->node.index = i;
       Enlist enlisted = one->enlist();

@@ -63,9 +63,9 @@ void WaitGroupCase::withdraw() noexcept {
   if (node.linked.load(std::memory_order_relaxed)) group_->waiters_.remove(node);
 }
 
-void CountedSpawn::at_end(void* group) noexcept {
+void count_down(AtEnd& group) noexcept {
   try {
-    static_cast<WaitGroup*>(group)->done();
+    static_cast<WaitGroup&>(group).done();
   } catch (const Panic& misuse) {
     // Somebody else called done() for this goroutine.
     fatal(misuse.what());

@@ -1,14 +1,19 @@
 // Channels: the rows CH of Go's semantics that concern making, sending, receiving and order.
 // Closing is in close_test.cpp, types and directions in channel_types_test.cpp.
+#include <chrono>
 #include <cstddef>
 #include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <ringo/select.hpp>
+#include <ringo/time.hpp>
+
 #include "support.hpp"
 
 using namespace ringo;
+using namespace std::chrono_literals;
 using test::blocks;
 using test::Counted;
 using test::on_one_worker;
@@ -318,6 +323,36 @@ RINGO_TEST("CH-37: a channel need not be closed") {
     CHECK(balance.alive == 2);
   }
   CHECK(balance.alive == 0);
+}
+
+RINGO_TEST("CH-37: what waits keeps the channel, and so do operations of a temporary handle") {
+  Counted::Balance balance;
+  std::optional<Channel<Counted>> only(std::in_place, 1);
+  auto waits = go([&]() -> Task<> {
+    // Looked at by the select when it ends, after the last handle has gone.
+    co_await select_any{on(only->recv(), [] {}), on(after(2ms), [] {})};
+  });
+  auto& core = ringo::detail::ChannelAccess::core(*only);
+  co_await test::eventually([&] { return waits.done() || core.has_receiver(); });
+  only.reset();
+  co_await waits;
+
+  {
+    auto send = Channel<Counted>(1).emplace(balance, 1);
+    co_await std::move(send);
+  }
+  CHECK(balance.alive == 0);
+  auto receive = Channel<Counted>(1).recv();
+  auto copy = [] {
+    const Channel<Counted> closed;
+    auto op = closed.recv();
+    auto kept = op;
+    closed.close();
+    return kept;
+  }();
+  auto nothing = co_await std::move(copy);
+  CHECK(!nothing);
+  co_await select_any{on(std::move(receive), [] {}), on(after(1us), [] {})};
 }
 
 RINGO_TEST("CH-39: a send that races with close delivers or panics, and loses nothing") {

@@ -262,6 +262,18 @@ RINGO_TEST("SC-08: a goroutine that never has to wait still lets timers and othe
   CHECK(stop);
 }
 
+RINGO_TEST("SC-08: a select that never has to wait still lets timers and others run") {
+  std::atomic<bool> stop{false};
+  Channel<int> ch(1);
+  auto busy = go([&]() -> Task<> {
+    while (!stop) co_await select_any{on(ch.send(1), [] {}), on(ch.recv(), [] {})};
+  });
+  co_await sleep_for(2ms);
+  stop = true;
+  co_await busy;
+  CHECK(stop);
+}
+
 RINGO_TEST("SC-10: nothing depends on the order of goroutines") {
   std::atomic<int> sum{0};
   std::vector<JoinHandle<void>> handles;

@@ -407,12 +407,14 @@ RINGO_TEST("cancellation: whoever looks at done() of its own Context may see it 
   // The wait for done() itself ends well if it was waiting; what comes after is cancelled.
   auto [ctx, cancel] = with_cancel(background());
   std::atomic<int> seen{0};
+  Channel<> silent;
   auto runner = ctx.go([&]() -> Task<> {
-    co_await select_any{on(ctx.done(), [&] { ++seen; }), on(after(24h), [] {})};
+    co_await select_any{on(ctx.done(), [&] { ++seen; }), on(silent.recv(), [] {})};
     CHECK(co_await canceled_in(sleep_long));
     ++seen;
   });
-  co_await test::yields(5);
+  auto& core = ringo::detail::ChannelAccess::core(silent);
+  co_await test::eventually([&] { return core.has_receiver(); });
   cancel();
   co_await runner;
   CHECK(seen == 2);

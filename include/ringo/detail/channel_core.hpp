@@ -68,7 +68,7 @@ class ChannelCore {
   bool send_now(const Goroutine* g, T& value, bool& ok) {
     check_runtime(g->runtime_id);
     lock_.lock();
-    if (full() || closed_ || !receivers_.empty()) return send_and_unlock(&value, ok);
+    if (full() || closed() || !receivers_.empty()) return send_and_unlock(&value, ok);
     put([&](std::size_t at) { ::new (static_cast<void*>(cells<T>() + at)) T(std::move(value)); });
     lock_.unlock();
     return ok = true;
@@ -122,6 +122,8 @@ class ChannelCore {
     }
   }
 
+  bool closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
+
   // The buffer, with the lock held. Room, or a value, must be there; moving it is the caller's.
   bool full() const noexcept { return count_.load(std::memory_order_relaxed) == capacity_; }
   bool empty() const noexcept { return count_.load(std::memory_order_relaxed) == 0; }
@@ -163,7 +165,7 @@ class ChannelCore {
 
   std::atomic<std::uint32_t> references_{1};
   SpinLock lock_;
-  bool closed_ = false;
+  std::atomic<bool> closed_{false};  // atomic, as count_, for who looks without the lock
   std::atomic<std::uint32_t> runtime_id_{0};
   std::size_t capacity_;
   std::atomic<std::size_t> count_{0};
@@ -199,6 +201,40 @@ class CoreHandle {
   ChannelCore* core_ = nullptr;
 };
 
+/// The channel of an operation. Most operations need not wait, and two atomic counts for each cost
+/// more than the rest of it, so an operation made from a handle that stays only borrows: the handle
+/// keeps the channel until the await, and what waits keeps it by itself (keep()), as do copies.
+class CoreRef {
+ public:
+  explicit CoreRef(const CoreHandle& lender) noexcept
+      : bits_(reinterpret_cast<std::uintptr_t>(lender.get())) {}
+  explicit CoreRef(CoreHandle&& given) noexcept : CoreRef(given) { keep(); }
+  CoreRef(const CoreRef& other) noexcept : bits_(other.bits_ & ~kept) { keep(); }
+  CoreRef(CoreRef&& other) noexcept : bits_(std::exchange(other.bits_, 0)) {}
+  CoreRef& operator=(CoreRef other) noexcept {
+    std::swap(bits_, other.bits_);
+    return *this;
+  }
+  ~CoreRef() {
+    if ((bits_ & kept) != 0) get()->release();
+  }
+
+  void keep() noexcept {
+    if (bits_ == 0 || (bits_ & kept) != 0) return;
+    get()->retain();
+    bits_ |= kept;
+  }
+
+  ChannelCore* get() const noexcept { return reinterpret_cast<ChannelCore*>(bits_ & ~kept); }
+  ChannelCore* operator->() const noexcept { return get(); }
+  explicit operator bool() const noexcept { return bits_ != 0; }
+
+ private:
+  static constexpr std::uintptr_t kept = 1;
+
+  std::uintptr_t bits_;
+};
+
 /// A send or a receive on a channel (core null: the nil channel, never ready). node.slot is the
 /// value to send or the place to receive into; afterwards node.ok is false if it was closed.
 class ChannelCase : public CaseBase {
@@ -208,7 +244,14 @@ class ChannelCase : public CaseBase {
   void withdraw() noexcept final;
   bool looks_ready() final;
  
-  // For select, which holds the locks of all its channels. `partner` as in ChannelCore.
+  // For select; not of the nil channel. With the channel's lock, or without: a moment's guess.
+  bool glimpse() const noexcept {
+    const ChannelCore& core = *core_.get();
+    if (core.closed()) return true;
+    return sends() ? !core.full() || !core.receivers_.empty()
+                   : !core.empty() || !core.senders_.empty();
+  }
+  // With the channel's lock. `partner` as in ChannelCore.
   ChannelCore* core() const noexcept { return core_.get(); }
   bool try_locked(WaitNode*& partner) noexcept;
   void enlist_locked() noexcept;
@@ -217,22 +260,22 @@ class ChannelCase : public CaseBase {
   }
 
   WaitReason reason() const noexcept {
-    if (!core_) return send_ ? WaitReason::chan_send_nil : WaitReason::chan_receive_nil;
-    return send_ ? WaitReason::chan_send : WaitReason::chan_receive;
+    if (!core_) return sends() ? WaitReason::chan_send_nil : WaitReason::chan_receive_nil;
+    return sends() ? WaitReason::chan_send : WaitReason::chan_receive;
   }
 
  protected:
-  ChannelCase(CoreHandle core, bool send) noexcept : core_(std::move(core)), send_(send) {
-    node.is_channel = true;
+  ChannelCase(CoreRef core, bool send) noexcept : core_(std::move(core)) {
+    node.kind = send ? CaseKind::channel_send : CaseKind::channel_receive;
   }
   ~ChannelCase() = default;
 
  private:
   bool try_here(WaitNode*& partner) noexcept;
-  WaitQueue& queue() noexcept { return send_ ? core_->senders_ : core_->receivers_; }
+  bool sends() const noexcept { return node.kind == CaseKind::channel_send; }
+  WaitQueue& queue() noexcept { return sends() ? core_->senders_ : core_->receivers_; }
 
-  CoreHandle core_;
-  bool send_;
+  CoreRef core_;
 };
 
 /// The locks of the channels of one select, taken in address order, each once.

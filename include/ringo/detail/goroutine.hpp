@@ -35,8 +35,8 @@ class Worker;
 class Runtime;
 class CaseBase;
 class ContextNode;
+struct GoroutineExtra;
 struct PromiseBase;
-struct ThrowTrace;
 
 /// What a goroutine waits for, in Go's words where Go has one (runtime/runtime2.go).
 enum class WaitReason : std::uint8_t {
@@ -79,11 +79,13 @@ inline constexpr std::uint64_t claim_bits = claim_step - 1;
 /// Index of the winner when a wait ended by cancellation.
 inline constexpr std::uint32_t winner_canceled = 0xffffffffu;
 
-/// Message to a worker: run(worker, self) is called in its loop, on its thread.
+/// What can be posted to a worker: a goroutine to run, or a Message.
 struct InboxNode {
-  // In an inbox or a list of free records: the next one. In a run queue: its position there.
+  explicit InboxNode(bool goroutine) noexcept : is_goroutine(goroutine) {}
+
+  // In an inbox or another list: the next one. Of a goroutine in a run queue: its position there.
   std::atomic<std::uintptr_t> place{0};
-  void (*run)(Worker&, InboxNode*) noexcept = nullptr;
+  const bool is_goroutine;
 
   InboxNode* next() const noexcept {
     return reinterpret_cast<InboxNode*>(place.load(std::memory_order_relaxed));
@@ -93,50 +95,68 @@ struct InboxNode {
   }
 };
 
+/// run(worker, self) is called in the worker's loop, on its thread.
+struct Message : InboxNode {
+  Message() noexcept : InboxNode(false) {}
+  void (*run)(Worker&, Message*) noexcept = nullptr;
+};
+
+/// Who is told when a goroutine has ended and its frame is gone: a WaitGroup that counts it, or what
+/// it owns beside its frame.
+struct AtEnd {
+  explicit AtEnd(bool wait_group) noexcept : is_wait_group(wait_group) {}
+  const bool is_wait_group;
+};
+
+/// destroy(self) is called then, and frees it.
+struct OwnedByGoroutine : AtEnd {
+  explicit OwnedByGoroutine(void (*f)(OwnedByGoroutine*) noexcept) noexcept
+      : AtEnd(false), destroy(f) {}
+  void (*destroy)(OwnedByGoroutine* self) noexcept;
+};
+
+/// done() of that WaitGroup.
+void count_down(AtEnd& group) noexcept;
+
 inline constexpr int operation_budget = 128;  // operations that complete at once, per resumption
-inline constexpr std::int16_t budget_put_off = -0x8000;  // it arms `put_off` before it runs on
+inline constexpr std::int16_t budget_put_off = -0x8000;  // it arms `wait` before it runs on
 inline constexpr int transfer_depth = 48;     // nested symmetric transfers before the trampoline
 
 /// Record of one goroutine. Lives in slabs that are recycled but never unmapped, so that stale
-/// claims, the dump and handles may always read it.
+/// claims, the dump and handles may always read it. Two cache lines, since a million goroutines
+/// have a million of them; what few goroutines need is in GoroutineExtra.
 struct alignas(64) Goroutine : InboxNode {
-  // The first line: touched at every resumption.
+  Goroutine() noexcept : InboxNode(true) {}
+
+  // The first line: touched at every resumption. A free record has the first four flags as here.
+  bool shielded = false;              // a cancellation is not delivered now; written by g alone
+  bool drain_exempt = false;          // inside shield(): the end of the runtime does not cancel it
+  bool lock_waits = false;            // known to the checks of locks as waiting
+  std::atomic<bool> attached{false};  // in the list of its Context's CancelNode
+  bool pinned = false;                // stays on `worker` (go_on)
+  std::int8_t depth = 0;
+  bool guarded = false;          // waits must use the claim word: it can be cancelled
   std::coroutine_handle<> leaf;  // the innermost frame: to resume, or the one that runs
   Worker* worker = nullptr;      // runs it, or ran it last
   std::atomic<std::uint64_t> claim{claim_claimed};
-  CaseBase* wait = nullptr;  // its current single wait, for shutdown
+  CaseBase* wait = nullptr;  // its current single wait, for shutdown; or see put_off()
   std::uint32_t winner = 0;  // which operation ended the wait
   std::uint32_t runtime_id = 0;
   std::atomic<std::uint32_t> resumed_at{0};  // its last resumption, as coarse_moment()
   std::int16_t budget = 0;
-  std::int8_t depth = 0;
-  bool guarded = false;  // waits must use the claim word: it can be cancelled
+  std::atomic<RunState> state{RunState::free};
+  std::atomic<WaitReason> reason{WaitReason::none};
   // The second line: written at birth, read at the end.
   PromiseBase* root = nullptr;
-  void* closure = nullptr;  // callable and arguments, beside the frame
-  Worker* home = nullptr;   // pinned here (go_on), or null
+  AtEnd* at_end = nullptr;  // its callable and arguments, or whoever counts it; or null
   std::uint64_t id = 0;
   std::uint64_t spawner = 0;  // id of the goroutine that started it; 0: none
   std::source_location spawn_site;
-  ContextNode* context = nullptr;  // a reference; null: the background
+  GoroutineExtra* extra = nullptr;  // null for most, and in a free record
+  CaseBase* joiner = nullptr;       // guarded by join_lock; null in a free record
   std::atomic<std::uint32_t> join{0};  // the bits below
   SpinLock join_lock;
-  std::atomic<RunState> state{RunState::free};
-  std::atomic<WaitReason> reason{WaitReason::none};
   std::atomic<bool> cancel_requested{false};
-  // The third line: what most goroutines never use. A free record has these as they stand here,
-  // destroy_closure excepted.
-  void (*destroy_closure)(void*) noexcept = nullptr;  // if there is a closure
-  CaseBase* joiner = nullptr;         // guarded by join_lock
-  Goroutine* context_next = nullptr;  // both guarded by the CancelNode's lock
-  Goroutine* context_prev = nullptr;
-  std::atomic<bool> attached{false};  // in the list of its Context's CancelNode
-  bool shielded = false;              // a cancellation is not delivered now; written by g alone
-  bool drain_exempt = false;          // inside shield(): the end of the runtime does not cancel it
-  bool lock_waits = false;            // known to the checks of locks as waiting
-  ThrowTrace* thrown = nullptr;       // the frames its last exception went through
-  Goroutine* list_next = nullptr;     // in the queue of pinned ones
-  CaseBase* put_off = nullptr;        // see put_off()
 
   // For who looks at records that may just now begin another life, in a runtime that runs.
   void set_runtime_id(std::uint32_t id) noexcept {
@@ -146,7 +166,12 @@ struct alignas(64) Goroutine : InboxNode {
     return __atomic_load_n(&runtime_id, __ATOMIC_RELAXED);
   }
 };
-static_assert(sizeof(Goroutine) == 192);
+static_assert(sizeof(Goroutine) == 128);
+
+/// The wait that g is in, if it is in one.
+inline CaseBase* wait_of(const Goroutine& g) noexcept {
+  return g.budget != budget_put_off ? g.wait : nullptr;
+}
 
 /// Main's goroutine is the first of its runtime.
 inline constexpr std::uint64_t main_id = 1;
@@ -166,19 +191,14 @@ struct Placement {
   ContextNode* context;
 };
 
-static_assert(sizeof(Goroutine) == 192);
-
 inline constexpr std::uint32_t join_finished = 1;  // the root frame is at its final suspend
 inline constexpr std::uint32_t join_released = 8;  // and the runtime will not touch it again
 inline constexpr std::uint32_t join_dropped = 2;   // no handle is left
 inline constexpr std::uint32_t join_taken = 4;     // its result or exception was taken
-inline constexpr std::uint32_t join_traced = 32;   // `thrown` is to be freed
 inline constexpr std::uint32_t join_seen = 16;     // its exception is somebody's affair already
 
 /// The exception that will leave g is not reported if its handle is dropped.
 void exception_is_seen(Goroutine* g) noexcept;
-/// g->thrown is in use: it is to be freed with g.
-void exception_is_traced(Goroutine* g) noexcept;
 
 /// Claims the wait `seq` of g. True for exactly one caller.
 inline bool try_claim(Goroutine* g, std::uint64_t seq) noexcept {

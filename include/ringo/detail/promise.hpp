@@ -11,6 +11,7 @@
 
 #include <ringo/detail/frame_allocator.hpp>
 #include <ringo/detail/goroutine.hpp>
+#include <ringo/detail/site.hpp>
 #include <ringo/detail/wait.hpp>
 
 namespace ringo {
@@ -48,9 +49,8 @@ struct PromiseBase {
   static void* operator new(std::size_t size) { return frame_allocate(size); }
   static void operator delete(void* frame, std::size_t size) noexcept { frame_free(frame, size); }
 
-  std::suspend_always initial_suspend(
-      std::source_location where = std::source_location::current()) noexcept {
-    site = where;
+  std::suspend_always initial_suspend(Site where = __builtin_source_location()) noexcept {
+    site = location_of(where);
     return {};
   }
 
@@ -80,9 +80,9 @@ struct PromiseBase {
 
   /// co_await takes Tasks, operations (channels, timers, locks, I/O), select and handles.
   template <class A>
-  auto await_transform(A&& awaited, std::source_location where = std::source_location::current()) {
+  auto await_transform(A&& awaited, Site where = __builtin_source_location()) {
     using Awaited = std::remove_cvref_t<A>;
-    site = where;
+    site = location_of(where);
     if constexpr (is_task<Awaited>) {
       return TaskAwaiter<typename Awaited::value_type>(awaited);
     } else if constexpr (IsEager<Awaited> && !std::is_lvalue_reference_v<A>) {

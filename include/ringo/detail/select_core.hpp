@@ -38,6 +38,21 @@ class SelectBase : public CaseBase {
   class Scratch;
   enum class Tried : std::uint8_t { none, taken, registered };
 
+  /// The cases as they are seen without a lock.
+  struct Glance {
+    static constexpr std::uint32_t size = 64;
+    std::uint32_t channels;
+    std::uint32_t others;
+    std::uint32_t other;  // the last of them
+    std::uint32_t ready_count;
+    std::uint32_t ready[size];  // channel cases; none if there are more cases than places
+  };
+
+  bool try_quickly();
+  bool try_thoroughly();
+  void look(Glance& glance);
+  bool try_ready(Glance& glance);
+  std::uint32_t random_below(std::uint32_t bound) const noexcept;
   bool try_others(const Scratch& scratch);
   Tried try_channels(const Scratch& scratch, std::uint32_t end, bool enlist, std::uint64_t seq);
   bool try_in_order(const Scratch& scratch);
@@ -58,6 +73,7 @@ class SelectBase : public CaseBase {
   std::uint32_t winner_ = undecided;
   bool has_default_;
   bool top_first_;
+  bool others_first_ = false;  // than the channels
 };
 
 /// The list of cases of select_dyn. Throws Panic above 65536 cases and for a second default.

@@ -22,6 +22,9 @@ namespace detail {
 class WaitQueue;
 class ChannelCase;
 
+/// A select treats channels together; the rest is of one kind for it.
+enum class CaseKind : std::uint8_t { other, channel_receive, channel_send };
+
 /// One registered operation of a wait; lives in the awaiter, in the waiting frame.
 struct WaitNode {
   WaitNode* next = nullptr;
@@ -32,35 +35,44 @@ struct WaitNode {
   std::uint32_t index = 0;  // of the case in its select
   bool ok = false;          // what the completer reports
   std::atomic<bool> linked{false};
-  bool is_channel = false;     // of a ChannelCase: a select tries them all at one instant
+  CaseKind kind = CaseKind::other;
   bool of_select = false;      // one of several: set by a select while locks are checked
 };
 
 /// FIFO of waiters, doubly linked so that a loser leaves in O(1). Guarded by the owner's lock.
 class WaitQueue {
  public:
-  bool empty() const noexcept { return head_ == nullptr; }
-  WaitNode* front() const noexcept { return head_; }
+  /// Without the lock: a moment's guess.
+  bool empty() const noexcept { return front() == nullptr; }
+  WaitNode* front() const noexcept { return head_.load(std::memory_order_relaxed); }
 
   void push_back(WaitNode& node) noexcept {
     node.next = nullptr;
     node.prev = tail_;
-    (tail_ != nullptr ? tail_->next : head_) = &node;
+    if (tail_ != nullptr) {
+      tail_->next = &node;
+    } else {
+      set_front(&node);
+    }
     tail_ = &node;
     node.linked.store(true, std::memory_order_relaxed);
   }
 
   void push_front(WaitNode& node) noexcept {
     node.prev = nullptr;
-    node.next = head_;
-    (head_ != nullptr ? head_->prev : tail_) = &node;
-    head_ = &node;
+    node.next = front();
+    (node.next != nullptr ? node.next->prev : tail_) = &node;
+    set_front(&node);
     node.linked.store(true, std::memory_order_relaxed);
   }
 
   /// The release pairs with withdraw_from(): who reads `false` may free the node.
   void remove(WaitNode& node) noexcept {
-    (node.prev != nullptr ? node.prev->next : head_) = node.next;
+    if (node.prev != nullptr) {
+      node.prev->next = node.next;
+    } else {
+      set_front(node.next);
+    }
     (node.next != nullptr ? node.next->prev : tail_) = node.prev;
     node.linked.store(false, std::memory_order_release);
   }
@@ -68,7 +80,7 @@ class WaitQueue {
   /// Unlinks the first waiter whose wait is still open and claims it; drops those who have been
   /// claimed elsewhere. Null if none is left. The caller owns the completion of the returned node.
   WaitNode* pop_claimed() noexcept {
-    while (WaitNode* node = head_) {
+    while (WaitNode* node = front()) {
       // Claim first: once unlinked, a node whose claim is lost may be gone.
       bool mine = node->seq == 0 || try_claim(node->g, node->seq);
       remove(*node);
@@ -78,10 +90,15 @@ class WaitQueue {
   }
 
   /// Forgets all nodes without touching them.
-  void forget() noexcept { head_ = tail_ = nullptr; }
+  void forget() noexcept {
+    set_front(nullptr);
+    tail_ = nullptr;
+  }
 
  private:
-  WaitNode* head_ = nullptr;
+  void set_front(WaitNode* node) noexcept { head_.store(node, std::memory_order_relaxed); }
+
+  std::atomic<WaitNode*> head_{nullptr};  // atomic for guesses only
   WaitNode* tail_ = nullptr;
 };
 
@@ -206,8 +223,9 @@ concept IsHeld = Case::is_held;
 
 /// g, whose frame is suspended, goes behind all that is ready; when it is to run again, its worker
 /// first does what the await would have done (arm_put_off; true: it waits). Throws what the await
-/// would have thrown. Whoever completes a wait may ask the same of g instead of giving it what it
-/// waits for (g->put_off, and budget_put_off): it is woken to try again.
+/// would have thrown. Meanwhile g->wait is the operation, and its budget is budget_put_off. Whoever
+/// completes a wait may leave g so, too, instead of giving it what it waits for: it is woken to try
+/// again.
 void put_off(CaseBase& operation, Goroutine* g);
 bool arm_put_off(Goroutine* g) noexcept;
 
@@ -219,7 +237,7 @@ template <class Case>
 class [[nodiscard]] OperationAwaiter {
  public:
   template <class Op>
-  OperationAwaiter(Goroutine* g, Op&& operation) : g_(g), case_(std::forward<Op>(operation)) {
+  OperationAwaiter(Goroutine* g, Op&& operation) : case_(std::forward<Op>(operation)) {
     case_.node.g = g;
   }
   OperationAwaiter(const OperationAwaiter&) = delete;
@@ -229,15 +247,16 @@ class [[nodiscard]] OperationAwaiter {
   }
 
   bool await_ready() {
-    if (g_->budget <= 0 || g_->guarded) [[unlikely]]
+    Goroutine* g = case_.node.g;
+    if (g->budget <= 0 || g->guarded) [[unlikely]]
       return false;
-    --g_->budget;
+    --g->budget;
     return case_.try_take();
   }
 
   template <class P>
   bool await_suspend(std::coroutine_handle<P> frame) {
-    Goroutine* g = g_;
+    Goroutine* g = case_.node.g;
     g->leaf = frame;
     g->reason.store(case_.reason(), std::memory_order_relaxed);
     if constexpr (IsHeld<Case>) {
@@ -278,7 +297,6 @@ class [[nodiscard]] OperationAwaiter {
   }
 
  private:
-  Goroutine* g_;
   Case case_;
 };
 
