@@ -353,6 +353,20 @@ void StreamSocket::on_received(ReceivedBuffer buffer, int error, bool more) {
   end_callback();
 }
 
+/// In a large transfer to a goroutine that waits for nothing else: it is woken to receive by itself
+/// (see put_off()), for what it does with a block then finds it in the cache. Were all received at
+/// once that are ready in this round, each with a block of its own, none would.
+bool StreamSocket::wake_to_receive(Wakes& wake) noexcept {
+  WaitNode* const node = readers_.front();
+  if (!large_leases_ || node->next != nullptr || node->seq != 0) return false;
+  if (!static_cast<const ReadWaiter*>(node->slot)->lease) return false;
+  readers_.remove(*node);
+  more_ = true;
+  node->g->budget = budget_put_off;
+  wake.push(*node);
+  return true;
+}
+
 void StreamSocket::read_ready(int error, Wakes& wake) noexcept {
   if (closed_ || stopping()) return;
   if (error != 0) {
@@ -363,6 +377,7 @@ void StreamSocket::read_ready(int error, Wakes& wake) noexcept {
     more_ = true;
     return;
   }
+  if (wake_to_receive(wake)) return;
   while (WaitNode* const node = readers_.front()) {
     if (node->seq == 0) {
       auto& waiter = *static_cast<ReadWaiter*>(node->slot);

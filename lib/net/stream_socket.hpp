@@ -119,6 +119,7 @@ class StreamSocket final : public Socket {
   bool receive_directly(ReadWaiter& waiter) noexcept;
   int receive_into(void* data, std::size_t size, std::size_t& got) noexcept;
   void note_direct(std::size_t got, std::size_t asked) noexcept;
+  bool wake_to_receive(Wakes& wake) noexcept;
   void read_ready(int error, Wakes& wake) noexcept;
 
   // Writing, under out_.lock.

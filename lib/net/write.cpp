@@ -1,6 +1,7 @@
 // Waiting for a write. The kernel may hold the caller's memory, so a write that is cancelled, or
 // whose time is up, is asked to end, and its goroutine goes on when it has.
 #include <cerrno>
+#include <utility>
 
 #include <ringo/net/tcp.hpp>
 
@@ -72,23 +73,18 @@ WriteOp::Awaiter TimedWrite::ringo_await(Goroutine* g) noexcept {
   return WriteOp::Awaiter(g, op_, due_);
 }
 
-WriteOp::Awaiter::Awaiter(Goroutine* g, WriteOp& op, std::int64_t due) noexcept
-    : g_(g), socket_(std::move(op.socket_)), written_(op.written_), due_(due) {
-  request_.data = op.data_;
-  request_.size = op.size_;
-}
-
 void WriteOp::Awaiter::begin() noexcept {
   begun_ = true;
-  if (socket_.get() == nullptr) {
-    request_.status = ringo::detail::status_closed;
-    request_.finished = true;
+  ringo::detail::WriteRequest& request = op_.request_;
+  if (std::exchange(request.awaited, true) || op_.socket_.get() == nullptr) {
+    request.status = ringo::detail::status_closed;
+    request.finished = true;
   } else if (g_->guarded && ringo::detail::cancellation_pending(g_)) [[unlikely]] {
-    request_.status = ECANCELED;
-    request_.finished = true;
+    request.status = ECANCELED;
+    request.finished = true;
   } else {
     // Not looked at `finished` here: it is another worker's, once the write has begun.
-    finished_ = socket_->begin_write(request_);
+    finished_ = op_.socket_->begin_write(request);
     return;
   }
   finished_ = true;
@@ -102,26 +98,27 @@ bool WriteOp::Awaiter::await_ready() noexcept {
   return finished_;
 }
 
-bool WriteOp::Awaiter::suspend() noexcept {
+/// What to await before the result, if anything. The write may have begun: nothing can fail any more.
+Task<> WriteOp::Awaiter::suspend() noexcept {
   if (!begun_) {
     begin();
     if (finished_) {
       // It has run for long enough: it keeps what it got, and the others go first.
       ringo::detail::reschedule(g_);
-      return false;
+      return {};
     }
   }
-  rest_ = ringo::detail::wait_for_write(*socket_.get(), request_, due_);
-  return true;
+  return ringo::detail::wait_for_write(*op_.socket_.get(), op_.request_, due_);
 }
 
 Result<std::size_t> WriteOp::Awaiter::await_resume() {
   if (wait_) wait_->await_resume();
-  if (written_ != nullptr) *written_ = request_.done;
-  if (request_.status == 0) [[likely]]
-    return request_.done;
-  if (socket_.get() == nullptr) return ringo::detail::error_of(request_.status, "write", {});
-  return socket_->error(request_.status, "write");
+  const ringo::detail::WriteRequest& request = op_.request_;
+  if (op_.written_ != nullptr) *op_.written_ = request.done;
+  if (request.status == 0) [[likely]]
+    return request.done;
+  if (op_.socket_.get() == nullptr) return ringo::detail::error_of(request.status, "write", {});
+  return op_.socket_->error(request.status, "write");
 }
 
 }  // namespace ringo::net

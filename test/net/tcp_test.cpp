@@ -42,6 +42,19 @@ RINGO_TEST("a connection carries bytes both ways") {
   CHECK_EQ(text, "helloworld!");
 }
 
+RINGO_TEST("a write that has a name is awaited once") {
+  Pair pair = co_await connected();
+  std::size_t written = 0;
+  net::WriteOp write = pair.a.write("hello", &written);
+  CHECK_EQ((co_await write).value(), 5);
+  CHECK_EQ(written, 5);
+  CHECK((co_await write).error() == Errc::closed);
+  CHECK_EQ((co_await pair.a.write("!")).value(), 1);
+  std::string text;
+  while (text.size() < 6) REQUIRE(co_await read_text(pair.b, text));
+  CHECK_EQ(text, "hello!");
+}
+
 RINGO_TEST("IO-08: a read may be short, a write is whole, the end is an error of its own") {
   Pair pair = co_await connected();
   const std::vector<std::uint8_t> sent = pattern(0, 3'000'000);

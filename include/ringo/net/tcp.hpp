@@ -172,12 +172,13 @@ class [[nodiscard("an accept does nothing until it is awaited")]] AcceptOp {
 };
 
 /// TcpStream::write(), not yet started. Not a case of select: bytes that went out cannot be taken
-/// back.
+/// back. Given by name it must outlive the await, once.
 class [[nodiscard("a write does nothing until it is awaited")]] WriteOp {
  public:
   class Awaiter {
    public:
-    Awaiter(ringo::detail::Goroutine* g, WriteOp& op, std::int64_t due) noexcept;
+    Awaiter(ringo::detail::Goroutine* g, WriteOp& op, std::int64_t due) noexcept
+        : g_(g), op_(op), due_(due) {}
     Awaiter(const Awaiter&) = delete;
     Awaiter& operator=(const Awaiter&) = delete;
 
@@ -185,40 +186,37 @@ class [[nodiscard("a write does nothing until it is awaited")]] WriteOp {
     template <class P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> frame) noexcept {
       g_->leaf = frame;
-      return suspend() ? wait_.emplace(rest_).await_suspend(frame) : std::noop_coroutine();
+      Task<> rest = suspend();
+      return rest.valid() ? wait_.emplace(rest).await_suspend(frame) : std::noop_coroutine();
     }
     Result<std::size_t> await_resume();
 
    private:
-    bool suspend() noexcept;
+    Task<> suspend() noexcept;
     void begin() noexcept;
 
     ringo::detail::Goroutine* g_;
-    ringo::detail::StreamRef socket_;
-    std::size_t* written_;
+    WriteOp& op_;
     std::int64_t due_;
-    ringo::detail::WriteRequest request_;
+    std::optional<ringo::detail::TaskAwaiter<void>> wait_;
     bool begun_ = false;
     bool finished_ = false;  // at once
-    Task<> rest_;
-    std::optional<ringo::detail::TaskAwaiter<void>> wait_;
   };
 
   WriteOp(ringo::detail::StreamRef socket, const void* data, std::size_t size,
           std::size_t* written) noexcept
-      : socket_(std::move(socket)),
-        data_(static_cast<const std::byte*>(data)),
-        size_(size),
-        written_(written) {}
+      : socket_(std::move(socket)), written_(written) {
+    request_.data = static_cast<const std::byte*>(data);
+    request_.size = size;
+  }
 
   Awaiter ringo_await(ringo::detail::Goroutine* g) noexcept;
 
  private:
   friend class TimedWrite;
   ringo::detail::StreamRef socket_;
-  const std::byte* data_;
-  std::size_t size_;
   std::size_t* written_;
+  ringo::detail::WriteRequest request_;
 };
 
 /// TcpStream::connect(), not yet started. Not a case of select.

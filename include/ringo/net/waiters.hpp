@@ -27,7 +27,8 @@ struct AcceptWaiter {
   net::Address peer;
 };
 
-/// One write; lies in the frame that waits for it, whose end it does not survive.
+/// One write; lies in the frame that waits for it, whose end it does not survive, and stays where it
+/// is from the await on.
 struct WriteRequest {
   const std::byte* data = nullptr;
   std::size_t size = 0;
@@ -35,6 +36,7 @@ struct WriteRequest {
   int status = 0;
   int stop_status = 0;  // why it is to end early; 0: it is not
   bool finished = false;
+  bool awaited = false;  // once is all
   WriteRequest* next = nullptr;
   WaitNode* waiter = nullptr;
 };
