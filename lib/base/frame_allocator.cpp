@@ -138,7 +138,8 @@ struct alignas(64) Chunk {
 };
 
 constexpr std::size_t first_chunk_bytes = std::size_t{64} << 10;
-constexpr std::size_t last_chunk_bytes = std::size_t{1} << 20;
+// Large enough to hold huge pages, where glibc is told to ask for them (doc/performance.md).
+constexpr std::size_t last_chunk_bytes = std::size_t{4} << 20;
 
 // All chunks: keeps them, and what the frames in them point to, reachable for a
 // leak checker.
