@@ -20,8 +20,13 @@ constexpr std::size_t ahead_chunks_limit = 4;
 
 // A reader with this much room who finds that much waiting is in a large transfer.
 constexpr std::size_t large_span = 16 * 1024;
+bool has_room(const ReadWaiter& waiter) noexcept { return waiter.lease || waiter.size >= large_span; }
 constexpr std::size_t large_backlog = 8 * 1024;
-// A large transfer is over after so many reads in a row that brought less than that.
+// So many bytes received at once are a large transfer, too: as many as the kernel receives for one
+// io_uring_enter(2), some 20, are more than a core's cache holds, and it is behind with all of them
+// before the first one is looked at.
+constexpr std::size_t large_chunk = 32 * 1024;
+// A large transfer is over after so many reads in a row that brought less than large_backlog.
 constexpr std::uint8_t small_reads_limit = 8;
 
 constexpr std::size_t lease_block = 16 * 1024;
@@ -136,12 +141,8 @@ void StreamSocket::withdraw_reader(WaitNode& node) noexcept {
 }
 
 void StreamSocket::take_ahead(ReadWaiter& waiter) noexcept {
-  const bool has_room = waiter.lease || waiter.size >= large_span;
-  if (!direct_ && ahead_bytes_ >= large_backlog && has_room && driver_receives_) {
-    direct_ = true;
-    more_ = true;
-    small_reads_ = 0;
-    if (armed_) pause_receive();
+  if (!direct_ && ahead_bytes_ >= large_backlog && has_room(waiter) && driver_receives_) {
+    go_direct();
   }
   do {
     Chunk& chunk = ahead_[ahead_first_];
@@ -189,7 +190,7 @@ void StreamSocket::note_direct(std::size_t got, std::size_t asked) noexcept {
   if (!driver_receives_) return;
   if (got >= large_backlog) {
     small_reads_ = 0;
-  } else if (!more_ && ++small_reads_ >= small_reads_limit) {
+  } else if ((!more_ || asked < large_span) && ++small_reads_ >= small_reads_limit) {
     direct_ = false;
   }
 }
@@ -197,16 +198,16 @@ void StreamSocket::note_direct(std::size_t got, std::size_t asked) noexcept {
 /// recv(2) for a waiter that is ours alone. False: nothing there.
 bool StreamSocket::receive_directly(ReadWaiter& waiter) noexcept {
   Chunk block;
-  if (waiter.lease) block = own_block(large_leases_ ? large_lease_block : lease_block);
+  if (waiter.lease) block = own_block(large_ ? large_lease_block : lease_block);
   std::byte* const data = waiter.lease ? block.data : waiter.data;
   const std::size_t size = waiter.lease ? block.capacity : waiter.size;
   const int status = receive_into(data, size, waiter.done);
   if (status == 0) {
     note_direct(waiter.done, size);
+    large_ = waiter.done >= lease_block;
     if (waiter.lease) {
       block.end = static_cast<std::uint32_t>(waiter.done);
       waiter.chunk = block;
-      large_leases_ = waiter.done >= lease_block;
     }
     return true;
   }
@@ -245,6 +246,14 @@ void StreamSocket::pause_receive() noexcept {
   } else {
     ask(wish_stop_receive);
   }
+}
+
+/// From here on readers call recv(2).
+void StreamSocket::go_direct() noexcept {
+  direct_ = true;
+  more_ = true;
+  small_reads_ = 0;
+  if (armed_) pause_receive();
 }
 
 void StreamSocket::hold(const Chunk& chunk) {
@@ -312,6 +321,12 @@ void StreamSocket::on_received(ReceivedBuffer buffer, int error, bool more) {
       if (buffer.data != nullptr) home_driver().give_back(buffer);
     } else if (buffer.data != nullptr) {
       Chunk chunk = chunk_of(buffer);
+      const WaitNode* const first = readers_.front();
+      if (armed_ && chunk.size() >= large_chunk && first != nullptr &&
+          has_room(*static_cast<const ReadWaiter*>(first->slot))) {
+        go_direct();
+        large_ = true;
+      }
       while (chunk.size() != 0) {
         WaitNode* const node = readers_.pop_claimed();
         if (node == nullptr) break;
@@ -354,12 +369,11 @@ void StreamSocket::on_received(ReceivedBuffer buffer, int error, bool more) {
 }
 
 /// In a large transfer to a goroutine that waits for nothing else: it is woken to receive by itself
-/// (see put_off()), for what it does with a block then finds it in the cache. Were all received at
-/// once that are ready in this round, each with a block of its own, none would.
+/// (see put_off()), for what it does with the bytes then finds them in the cache. Were all received
+/// at once that are ready in this round, each into memory of its own, none would.
 bool StreamSocket::wake_to_receive(Wakes& wake) noexcept {
   WaitNode* const node = readers_.front();
-  if (!large_leases_ || node->next != nullptr || node->seq != 0) return false;
-  if (!static_cast<const ReadWaiter*>(node->slot)->lease) return false;
+  if (!large_ || node->next != nullptr || node->seq != 0) return false;
   readers_.remove(*node);
   more_ = true;
   node->g->budget = budget_put_off;

@@ -5,8 +5,8 @@
 // more is held than a reader should be behind (limits below), the receive is stopped, and armed
 // again by the next reader who finds nothing; so a peer that sends faster than it is read meets a
 // full TCP window. Where it does not (epoll), and for large transfers everywhere, a reader asks for
-// readiness, and then recv(2) puts the bytes where it wants them (`direct_`): 4 KiB buffers cost
-// five times as much for messages of 64 KiB.
+// readiness, and then recv(2) puts the bytes where it wants them (`direct_`), when its turn comes:
+// what is received long before it is looked at has left the cache.
 //
 // Order. All bytes in ahead_ come before those in the kernel, and recv(2) is called only while no
 // receive is alive (`live_`), whose bytes would come later though they are earlier.
@@ -109,6 +109,7 @@ class StreamSocket final : public Socket {
   void look_out() noexcept;
   void arm_read() noexcept;
   void pause_receive() noexcept;
+  void go_direct() noexcept;
   void take_ahead(ReadWaiter& waiter) noexcept;
   void hold(const Chunk& chunk);
   void hold_copy(const std::byte* data, std::size_t size);
@@ -145,7 +146,7 @@ class StreamSocket final : public Socket {
   bool live_ = false;             // ... or its last callback is still to come
   bool direct_ = false;
   bool more_ = false;             // recv(2) is worth a try
-  bool large_leases_ = false;     // the last block was filled
+  bool large_ = false;            // the last bytes that came were many
   std::uint8_t small_reads_ = 0;  // in a row, in direct mode
 
   // Under out_.lock.
