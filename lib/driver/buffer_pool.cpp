@@ -79,17 +79,21 @@ std::byte* BufferPool::address_of(unsigned id) const noexcept {
   return memory_ + id * (size_ + gap);
 }
 
+void BufferPool::enter(std::uint16_t id) noexcept {
+  Entry& entry = entries_[tail_ & (count_ - 1)];
+  entry.address = reinterpret_cast<std::uintptr_t>(address_of(id));
+  entry.length = size_;
+  entry.id = id;
+  ++in_ring_;
+  std::atomic_ref(entries_[0].tail).store(++tail_, std::memory_order_release);
+}
+
 void BufferPool::refill() noexcept {
-  if (in_ring_ >= target_ || stack_.empty()) return;
-  do {
+  while (in_ring_ < target_ && !stack_.empty()) {
     const std::uint16_t id = stack_.back();
     stack_.pop_back();
-    Entry& entry = entries_[tail_++ & (count_ - 1)];
-    entry.address = reinterpret_cast<std::uintptr_t>(address_of(id));
-    entry.length = size_;
-    entry.id = id;
-  } while (++in_ring_ < target_ && !stack_.empty());
-  std::atomic_ref(entries_[0].tail).store(tail_, std::memory_order_release);
+    enter(id);
+  }
 }
 
 void BufferPool::ran_out() noexcept {
@@ -125,8 +129,8 @@ void BufferPool::give_back(ReceivedBuffer buffer) noexcept {
   if (buffer.id != spare_id) {
     assert(buffer.id < count_ && buffer.data == address_of(buffer.id));
     poison(buffer.data, size_);
+    if (in_ring_ < target_) return enter(buffer.id);
     stack_.push_back(buffer.id);  // has room for all
-    refill();
     return;
   }
   if (spares_.size() < spares_kept) {

@@ -75,6 +75,7 @@ class BufferPool {
   static constexpr unsigned first_target = 32;
 
   std::byte* address_of(unsigned id) const noexcept;
+  void enter(std::uint16_t id) noexcept;
   void refill() noexcept;
 
   Entry* entries_ = nullptr;

@@ -67,7 +67,7 @@ Task<Result<net::TcpStream>> connect_to(net::Address address, std::int64_t due) 
   const auto* const where = reinterpret_cast<const sockaddr*>(&storage);
   const int fd = sys::socket(where->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) co_return error_of(errno, op, address);
-  auto* const socket = new StreamSocket(fd, {}, address);
+  auto* const socket = new StreamSocket(fd, address);
   net::TcpStream stream{StreamRef(socket)};  // closes it if anything goes wrong
   socket->release();
   const int on = 1;

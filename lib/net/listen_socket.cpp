@@ -43,7 +43,7 @@ bool is_shortage(int error) noexcept {
 }  // namespace
 
 ListenSocket::ListenSocket(int descriptor, const net::Address& local)
-    : Socket(descriptor, local, local) {
+    : Socket(descriptor, local) {
   retry_.socket = this;
   retry_.claim = &ListenSocket::keep;
   retry_.fire = &ListenSocket::try_again;

@@ -29,8 +29,8 @@ Error error_of(int status, const char* op, const net::Address& about) noexcept {
 
 bool Side::passed() const noexcept { return clock_now() >= due; }
 
-Socket::Socket(int descriptor, const net::Address& local, const net::Address& peer)
-    : runtime_(current_runtime()), local_(local), peer_(peer) {
+Socket::Socket(int descriptor, const net::Address& address)
+    : runtime_(current_runtime()), address_(address) {
   fd = descriptor;
   if (runtime_ == nullptr) panic("sockets are for goroutines: no runtime runs on this thread");
   runtime_id_ = runtime_->id();

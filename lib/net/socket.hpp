@@ -44,8 +44,8 @@ Error error_of(int status, const char* op, const net::Address& about) noexcept;
 
 inline constexpr std::int64_t no_deadline = std::numeric_limits<std::int64_t>::max();
 
-/// Waiters whose waits have ended, made ready when all locks are dropped: one alone runs next,
-/// here, and several in their order.
+/// Waiters whose waits have ended, made ready when all locks are dropped, behind those who are: what
+/// a driver has found in one round runs in the order in which it came. One alone runs next, here.
 class Wakes {
  public:
   void push(WaitNode& node) noexcept {
@@ -55,7 +55,7 @@ class Wakes {
   }
   void complete_all() noexcept {
     if (first_ == nullptr) return;
-    if (first_ == last_) return complete(*first_);
+    if (first_ == last_ && Worker::current()->queue_depth() == 0) return complete(*first_);
     for (WaitNode* node = first_; node != nullptr;) {
       WaitNode* const next = node->next;
       complete_at_tail(*node);
@@ -94,8 +94,8 @@ struct Side {
 
 class Socket : public IoSource, public Resource, protected Message {
  public:
-  /// Takes the descriptor over. On a worker.
-  Socket(int descriptor, const net::Address& local, const net::Address& peer);
+  /// Takes the descriptor over. `address` is what errors are about. On a worker.
+  Socket(int descriptor, const net::Address& address);
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
 
@@ -128,9 +128,9 @@ class Socket : public IoSource, public Resource, protected Message {
     SpinGuard guard(out_.lock);
     return closed_ ? -1 : fd;
   }
-  const net::Address& local() const noexcept { return local_; }
-  const net::Address& peer() const noexcept { return peer_; }
-  Error error(int status, const char* op) const noexcept { return error_of(status, op, peer_); }
+  /// The peer's; a listener's own.
+  const net::Address& address() const noexcept { return address_; }
+  Error error(int status, const char* op) const noexcept { return error_of(status, op, address_); }
 
  protected:
   virtual ~Socket();
@@ -150,6 +150,11 @@ class Socket : public IoSource, public Resource, protected Message {
     Worker* here = Worker::current();
     Worker* home = home_.load(std::memory_order_acquire);
     return home == here || (home == nullptr && settle(here));
+  }
+  /// Is `here` the home? Not only at an address where one was, of a runtime that has ended.
+  bool is_home(const Worker* here) const noexcept {
+    return here != nullptr && here == home_.load(std::memory_order_acquire) &&
+           here->runtime().id() == runtime_id_;
   }
   Worker& home() const noexcept { return *home_.load(std::memory_order_acquire); }
   bool has_home() const noexcept { return home_.load(std::memory_order_acquire) != nullptr; }
@@ -218,8 +223,7 @@ class Socket : public IoSource, public Resource, protected Message {
   std::atomic<Worker*> home_{nullptr};
   Runtime* runtime_;
   std::uint32_t runtime_id_;
-  net::Address local_;
-  net::Address peer_;
+  net::Address address_;
 };
 
 }  // namespace ringo::detail

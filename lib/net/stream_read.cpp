@@ -20,7 +20,9 @@ constexpr std::size_t ahead_chunks_limit = 4;
 
 // A reader with this much room who finds that much waiting is in a large transfer.
 constexpr std::size_t large_span = 16 * 1024;
-bool has_room(const ReadWaiter& waiter) noexcept { return waiter.lease || waiter.size >= large_span; }
+bool has_room(const ReadWaiter& waiter) noexcept {
+  return waiter.lease || waiter.span.size >= large_span;
+}
 constexpr std::size_t large_backlog = 8 * 1024;
 // So many bytes received at once are a large transfer, too: as many as the kernel receives for one
 // io_uring_enter(2), some 20, are more than a core's cache holds, and it is behind with all of them
@@ -68,16 +70,17 @@ Chunk own_copy(const std::byte* data, std::size_t size) {
 }  // namespace
 
 StreamSocket::~StreamSocket() {
-  for (std::size_t i = ahead_first_; i < ahead_.size(); ++i) {
-    if (ahead_[i].capacity != 0) free_block(ahead_[i]);
+  while (!ahead_.empty()) {
+    const Chunk chunk = ahead_.pop_front();
+    if (chunk.capacity != 0) free_block(chunk);
   }
 }
 
 // --- what a reader does -------------------------------------------------------------------------
 
 bool StreamSocket::can_read_now(const ReadWaiter& waiter) const noexcept {
-  return ahead_bytes_ != 0 || read_end_ != 0 || closed_ || in_.expired() ||
-         (waiter.size == 0 && !waiter.lease);
+  return !ahead_.empty() || read_end_ != 0 || closed_ || in_.expired() ||
+         (!waiter.lease && waiter.span.size == 0);
 }
 
 bool StreamSocket::try_read_locked(ReadWaiter& waiter) noexcept {
@@ -85,9 +88,9 @@ bool StreamSocket::try_read_locked(ReadWaiter& waiter) noexcept {
     waiter.status = status_closed;
   } else if (in_.expired()) {
     waiter.status = ETIMEDOUT;
-  } else if (waiter.size == 0 && !waiter.lease) {
+  } else if (!waiter.lease && waiter.span.size == 0) {
     // Nothing was asked for, and that is there.
-  } else if (ahead_bytes_ != 0) {
+  } else if (!ahead_.empty()) {
     take_ahead(waiter);
   } else if (read_end_ != 0) {
     waiter.status = read_end_;
@@ -117,9 +120,7 @@ bool StreamSocket::try_read(ReadWaiter& waiter) noexcept {
 
 bool StreamSocket::looks_readable() noexcept {
   SpinGuard guard(in_.lock);
-  ReadWaiter any;
-  any.size = 1;
-  if (can_read_now(any)) return true;
+  if (can_read_now(ReadWaiter())) return true;
   std::byte byte;
   if (more_ && !live_ && !receives() && readers_.empty() &&
       sys::recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0) {
@@ -141,31 +142,21 @@ void StreamSocket::withdraw_reader(WaitNode& node) noexcept {
 }
 
 void StreamSocket::take_ahead(ReadWaiter& waiter) noexcept {
-  if (!direct_ && ahead_bytes_ >= large_backlog && has_room(waiter) && driver_receives_) {
+  if (!direct_ && ahead_.bytes() >= large_backlog && has_room(waiter) && driver_receives_) {
     go_direct();
   }
-  do {
-    Chunk& chunk = ahead_[ahead_first_];
-    if (waiter.lease) {
-      waiter.chunk = chunk;
-      waiter.done = chunk.size();
-      ahead_bytes_ -= chunk.size();
-      ++ahead_first_;
-      break;
-    }
-    const std::size_t n = std::min<std::size_t>(chunk.size(), waiter.size - waiter.done);
-    std::memcpy(waiter.data + waiter.done, chunk.data + chunk.begin, n);
-    waiter.done += n;
-    ahead_bytes_ -= n;
-    chunk.begin += static_cast<std::uint32_t>(n);
-    if (chunk.size() != 0) break;
-    const Chunk used = chunk;
-    ++ahead_first_;
-    drop_chunk(used);
-  } while (ahead_bytes_ != 0 && waiter.done < waiter.size);
-  if (ahead_first_ == ahead_.size()) {
-    ahead_.clear();
-    ahead_first_ = 0;
+  if (waiter.lease) {
+    waiter.chunk = ahead_.pop_front();
+    return;
+  }
+  ReadWaiter::Span& span = waiter.span;
+  while (!ahead_.empty() && span.done < span.size) {
+    const Chunk& chunk = ahead_.front();
+    const std::size_t n = std::min<std::size_t>(chunk.size(), span.size - span.done);
+    std::memcpy(span.data + span.done, chunk.data + chunk.begin, n);
+    span.done += n;
+    if (n < chunk.size()) return ahead_.drop_bytes(n);
+    drop_chunk(ahead_.pop_front());
   }
 }
 
@@ -199,15 +190,18 @@ void StreamSocket::note_direct(std::size_t got, std::size_t asked) noexcept {
 bool StreamSocket::receive_directly(ReadWaiter& waiter) noexcept {
   Chunk block;
   if (waiter.lease) block = own_block(large_ ? large_lease_block : lease_block);
-  std::byte* const data = waiter.lease ? block.data : waiter.data;
-  const std::size_t size = waiter.lease ? block.capacity : waiter.size;
-  const int status = receive_into(data, size, waiter.done);
+  std::byte* const data = waiter.lease ? block.data : waiter.span.data;
+  const std::size_t size = waiter.lease ? block.capacity : waiter.span.size;
+  std::size_t got = 0;
+  const int status = receive_into(data, size, got);
   if (status == 0) {
-    note_direct(waiter.done, size);
-    large_ = waiter.done >= lease_block;
+    note_direct(got, size);
+    large_ = got >= lease_block;
     if (waiter.lease) {
-      block.end = static_cast<std::uint32_t>(waiter.done);
+      block.end = static_cast<std::uint32_t>(got);
       waiter.chunk = block;
+    } else {
+      waiter.span.done = got;
     }
     return true;
   }
@@ -256,15 +250,6 @@ void StreamSocket::go_direct() noexcept {
   if (armed_) pause_receive();
 }
 
-void StreamSocket::hold(const Chunk& chunk) {
-  if (ahead_first_ > ahead_chunks_limit) {
-    ahead_.erase(ahead_.begin(), ahead_.begin() + static_cast<std::ptrdiff_t>(ahead_first_));
-    ahead_first_ = 0;
-  }
-  ahead_.push_back(chunk);
-  ahead_bytes_ += chunk.size();
-}
-
 void StreamSocket::drop_chunk(const Chunk& chunk) noexcept {
   if (chunk.capacity != 0) return free_block(chunk);
   if (at_home()) return home_driver().give_back(buffer_of(chunk));
@@ -274,6 +259,8 @@ void StreamSocket::drop_chunk(const Chunk& chunk) noexcept {
 
 void StreamSocket::take_back(const Chunk& chunk) noexcept {
   if (chunk.capacity != 0) return free_block(chunk);
+  // At home the driver is this thread's own, and needs no lock.
+  if (is_home(Worker::current())) return home_driver().give_back(buffer_of(chunk));
   in_own_runtime([&] {
     SpinGuard guard(in_.lock);
     drop_chunk(chunk);
@@ -301,12 +288,12 @@ std::size_t StreamSocket::hand_out(const std::byte* data, std::size_t size, Wake
     auto& waiter = *static_cast<ReadWaiter*>(node->slot);
     if (waiter.lease) {
       waiter.chunk = own_copy(data + used, size - used);
-      waiter.done = size - used;
+      used = size;
     } else {
-      waiter.done = std::min(size - used, waiter.size);
-      std::memcpy(waiter.data, data + used, waiter.done);
+      waiter.span.done = std::min(size - used, waiter.span.size);
+      std::memcpy(waiter.span.data, data + used, waiter.span.done);
+      used += waiter.span.done;
     }
-    used += waiter.done;
     wake.push(*node);
   }
   return used;
@@ -333,11 +320,11 @@ void StreamSocket::on_received(ReceivedBuffer buffer, int error, bool more) {
         auto& waiter = *static_cast<ReadWaiter*>(node->slot);
         if (waiter.lease) {
           waiter.chunk = chunk;
-          waiter.done = chunk.size();
         } else {
-          waiter.done = std::min<std::size_t>(chunk.size(), waiter.size);
-          std::memcpy(waiter.data, chunk.data + chunk.begin, waiter.done);
-          chunk.begin += static_cast<std::uint32_t>(waiter.done);
+          ReadWaiter::Span& span = waiter.span;
+          span.done = std::min<std::size_t>(chunk.size(), span.size);
+          std::memcpy(span.data, chunk.data + chunk.begin, span.done);
+          chunk.begin += static_cast<std::uint32_t>(span.done);
         }
         const bool lent = waiter.lease;
         wake.push(*node);
@@ -351,9 +338,8 @@ void StreamSocket::on_received(ReceivedBuffer buffer, int error, bool more) {
       } else if (chunk.size() == 0) {
         home_driver().give_back(buffer);
       } else {
-        hold(chunk);
-        if (armed_ && (ahead_bytes_ >= ahead_bytes_limit ||
-                       ahead_.size() - ahead_first_ >= ahead_chunks_limit)) {
+        ahead_.push_back(chunk);
+        if (armed_ && (ahead_.bytes() >= ahead_bytes_limit || ahead_.count() >= ahead_chunks_limit)) {
           pause_receive();
         }
       }
@@ -410,7 +396,7 @@ void StreamSocket::read_ready(int error, Wakes& wake) noexcept {
     if (status == 0) {
       note_direct(got, scratch_size);
       const std::size_t used = hand_out(memory, got, wake);
-      if (used < got) hold(own_copy(memory + used, got - used));
+      if (used < got) ahead_.push_back(own_copy(memory + used, got - used));
       if (!more_) break;
       continue;
     }

@@ -23,10 +23,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include <ringo/net/waiters.hpp>
 
+#include "net/chunk_queue.hpp"
 #include "net/socket.hpp"
 
 namespace ringo::detail {
@@ -111,8 +111,6 @@ class StreamSocket final : public Socket {
   void pause_receive() noexcept;
   void go_direct() noexcept;
   void take_ahead(ReadWaiter& waiter) noexcept;
-  void hold(const Chunk& chunk);
-  void hold_copy(const std::byte* data, std::size_t size);
   std::size_t hand_out(const std::byte* data, std::size_t size, Wakes& wake) noexcept;
   void drop_chunk(const Chunk& chunk) noexcept;
   void fail_readers(int status, Wakes& wake) noexcept;
@@ -136,10 +134,8 @@ class StreamSocket final : public Socket {
 
   // Under in_.lock.
   WaitQueue readers_;
-  std::vector<Chunk> ahead_;  // from ahead_first_ on
-  std::size_t ahead_first_ = 0;
-  std::size_t ahead_bytes_ = 0;
-  std::vector<Chunk> returned_;   // the driver's, on their way home
+  ChunkQueue ahead_;
+  ChunkQueue returned_;           // the driver's, on their way home
   int read_end_ = 0;              // status of all reads to come, once ahead_ is empty
   bool driver_receives_ = false;  // known when somebody has waited
   bool armed_ = false;            // the receive goes on

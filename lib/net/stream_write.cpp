@@ -64,7 +64,7 @@ bool StreamSocket::send_now(WriteRequest& request) noexcept {
       if (Worker::current() == &home()) home_driver().used_up(*this, Direction::out);
       return false;
     }
-    request.status = errno;
+    request.status = static_cast<std::int16_t>(errno);
     return request.finished = true;
   }
 }
@@ -99,7 +99,7 @@ int StreamSocket::shutdown_write() noexcept {
 
 /// The request is out of the list, and belongs to its waiter from now on.
 void StreamSocket::finish_write(WriteRequest& request, int status, Wakes& wake) noexcept {
-  request.status = status;
+  request.status = static_cast<std::int16_t>(status);
   request.finished = true;
   WaitNode* const node = std::exchange(request.waiter, nullptr);
   if (node == nullptr) return;
@@ -140,7 +140,7 @@ void StreamSocket::stop_write_locked(WriteRequest& request, int status, Wakes& w
   if (request.finished) return;
   if (&request == first_write_ && in_kernel_) {
     if (request.stop_status != 0) return;
-    request.stop_status = status;
+    request.stop_status = static_cast<std::int16_t>(status);
     if (at_home()) {
       home_driver().stop_send(*this);
     } else {
@@ -227,7 +227,7 @@ void StreamSocket::serve(std::uint32_t wishes) noexcept {
   Wakes wake;
   if ((wishes & (wish_in | wish_stop_receive | wish_return)) != 0) {
     SpinGuard guard(in_.lock);
-    for (const Chunk& chunk : std::exchange(returned_, {})) drop_chunk(chunk);
+    while (!returned_.empty()) drop_chunk(returned_.pop_front());
     if (!stopping()) {
       if ((wishes & wish_stop_receive) != 0 && live_ && !armed_) home_driver().stop_receive(*this);
       arm_read();
@@ -272,10 +272,7 @@ void StreamSocket::expire(bool out, Wakes& wake) noexcept {
 
 void StreamSocket::let_go() noexcept {
   SpinGuard guard(in_.lock);
-  for (std::size_t i = ahead_first_; i < ahead_.size(); ++i) drop_chunk(ahead_[i]);
-  ahead_.clear();
-  ahead_first_ = 0;
-  ahead_bytes_ = 0;
+  while (!ahead_.empty()) drop_chunk(ahead_.pop_front());
 }
 
 // --- connecting ---------------------------------------------------------------------------------

@@ -28,10 +28,7 @@ void return_chunk(StreamSocket* owner, const Chunk& chunk) noexcept {
 // --- read ---------------------------------------------------------------------------------------
 
 ReadCaseBase::ReadCaseBase(StreamRef socket, std::byte* data, std::size_t size, bool lease) noexcept
-    : socket_(std::move(socket)) {
-  waiter_.data = data;
-  waiter_.size = size;
-  waiter_.lease = lease;
+    : socket_(std::move(socket)), waiter_(lease ? ReadWaiter() : ReadWaiter(data, size)) {
   node.slot = &waiter_;
 }
 
@@ -64,8 +61,7 @@ RecvCase::~RecvCase() {
 
 Result<net::Buffer> RecvCase::result() noexcept {
   if (waiter_.status != 0) return error();
-  socket_->retain();
-  return net::Buffer(socket_.get(), std::exchange(waiter_.chunk, Chunk{}));
+  return net::Buffer(socket_.release(), std::exchange(waiter_.chunk, Chunk{}));
 }
 
 // --- accept -------------------------------------------------------------------------------------
@@ -114,7 +110,7 @@ Result<net::TcpStream> AcceptCase::result() noexcept {
     if (socket_.get() == nullptr) return error_of(waiter_.status, "accept", {});
     return socket_->error(waiter_.status, "accept");
   }
-  auto* const socket = new StreamSocket(std::exchange(waiter_.fd, -1), {}, waiter_.peer);
+  auto* const socket = new StreamSocket(std::exchange(waiter_.fd, -1), waiter_.peer);
   net::TcpStream stream{StreamRef(socket)};
   socket->release();
   return stream;
@@ -202,7 +198,7 @@ Address TcpStream::local_address() const noexcept {
 }
 
 Address TcpStream::peer_address() const noexcept {
-  return socket_.get() != nullptr ? socket_->peer() : Address();
+  return socket_.get() != nullptr ? socket_->address() : Address();
 }
 
 int TcpStream::native_handle() const noexcept {
@@ -271,7 +267,7 @@ Result<void> TcpListener::set_deadline(std::optional<TimePoint> when) {
 }
 
 Address TcpListener::local_address() const noexcept {
-  return socket_.get() != nullptr ? socket_->local() : Address();
+  return socket_.get() != nullptr ? socket_->address() : Address();
 }
 
 int TcpListener::native_handle() const noexcept {

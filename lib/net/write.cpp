@@ -64,6 +64,7 @@ Task<> wait_for_write(StreamSocket& socket, WriteRequest& request, std::int64_t 
 namespace ringo::net {
 
 using ringo::detail::Goroutine;
+using ringo::detail::WriteRequest;
 
 WriteOp::Awaiter WriteOp::ringo_await(Goroutine* g) noexcept {
   return Awaiter(g, *this, ringo::detail::no_deadline);
@@ -74,46 +75,66 @@ WriteOp::Awaiter TimedWrite::ringo_await(Goroutine* g) noexcept {
 }
 
 void WriteOp::Awaiter::begin() noexcept {
-  begun_ = true;
-  ringo::detail::WriteRequest& request = op_.request_;
+  WriteRequest& request = op_.request_;
+  request.begun = WriteRequest::Begun::at_once;
   if (std::exchange(request.awaited, true) || op_.socket_.get() == nullptr) {
     request.status = ringo::detail::status_closed;
-    request.finished = true;
-  } else if (g_->guarded && ringo::detail::cancellation_pending(g_)) [[unlikely]] {
+  } else if (node.g->guarded && ringo::detail::cancellation_pending(node.g)) [[unlikely]] {
     request.status = ECANCELED;
-    request.finished = true;
   } else {
     // Not looked at `finished` here: it is another worker's, once the write has begun.
-    finished_ = op_.socket_->begin_write(request);
+    if (!op_.socket_->begin_write(request)) request.begun = WriteRequest::Begun::goes_on;
     return;
   }
-  finished_ = true;
+  request.finished = true;
 }
 
 bool WriteOp::Awaiter::await_ready() noexcept {
-  if (g_->budget <= 0) [[unlikely]]
+  if (node.g->budget <= 0) [[unlikely]]
     return false;
-  --g_->budget;
+  --node.g->budget;
   begin();
-  return finished_;
+  return op_.request_.begun == WriteRequest::Begun::at_once;
 }
 
-/// What to await before the result, if anything. The write may have begun: nothing can fail any more.
+/// Waits, or gives the Task to await. The write may have begun: nothing can fail any more.
 Task<> WriteOp::Awaiter::suspend() noexcept {
-  if (!begun_) {
+  Goroutine* const g = node.g;
+  if (op_.request_.begun == WriteRequest::Begun::no) {
     begin();
-    if (finished_) {
+    if (op_.request_.begun == WriteRequest::Begun::at_once) {
       // It has run for long enough: it keeps what it got, and the others go first.
-      ringo::detail::reschedule(g_);
+      ringo::detail::reschedule(g);
       return {};
     }
   }
-  return ringo::detail::wait_for_write(*op_.socket_.get(), op_.request_, due_);
+  if (g->guarded || due_ != ringo::detail::no_deadline) {
+    return ringo::detail::wait_for_write(*op_.socket_.get(), op_.request_, due_);
+  }
+  g->reason.store(ringo::detail::WaitReason::io_wait, std::memory_order_relaxed);
+  g->wait = this;
+  if (enlist() != ringo::detail::Enlist::waiting) ringo::detail::reschedule(g);
+  return {};
+}
+
+bool WriteOp::Awaiter::try_take() { return op_.socket_->write_finished(op_.request_); }
+
+bool WriteOp::Awaiter::looks_ready() { return op_.socket_->write_finished(op_.request_); }
+
+ringo::detail::Enlist WriteOp::Awaiter::enlist() {
+  return op_.socket_->enlist_writer(op_.request_, node, [this] { return claim_self(); });
+}
+
+void WriteOp::Awaiter::withdraw() noexcept { op_.socket_->withdraw_writer(op_.request_, node); }
+
+bool WriteOp::Awaiter::ask_to_end() noexcept {
+  op_.socket_->stop_write(op_.request_, ECANCELED);
+  return true;
 }
 
 Result<std::size_t> WriteOp::Awaiter::await_resume() {
-  if (wait_) wait_->await_resume();
-  const ringo::detail::WriteRequest& request = op_.request_;
+  if (op_.request_.by_task) rest_.await_resume();
+  const WriteRequest& request = op_.request_;
   if (op_.written_ != nullptr) *op_.written_ = request.done;
   if (request.status == 0) [[likely]]
     return request.done;

@@ -217,6 +217,7 @@ void Runtime::cancel_everything() noexcept {
     CaseBase* wait = wait_of(g);
     if (wait == nullptr || g.shielded || is_running(g)) return;
     if (wait->node.seq == 0) {
+      if (wait->ask_to_end()) return;
       wait->withdraw();
       wait->node.seq = claim_step;  // from now on decided by `winner`
       g.winner = winner_canceled;

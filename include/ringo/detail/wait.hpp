@@ -172,6 +172,10 @@ class CaseBase {
   /// Leaves the queue if it is still there. Any worker; takes the object's lock.
   virtual void withdraw() noexcept = 0;
 
+  /// Of a wait that nobody claims (node.seq 0), when the runtime drains: has it end early by itself,
+  /// where leaving the queue would not do. False: withdraw() does.
+  virtual bool ask_to_end() noexcept { return false; }
+
   /// Could try_take() succeed? Without side effects; used where a case of higher rank decides.
   virtual bool looks_ready() = 0;
 

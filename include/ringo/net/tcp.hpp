@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,6 +58,8 @@ class SocketRef {
   }
   S* get() const noexcept { return socket_; }
   S* operator->() const noexcept { return socket_; }
+  /// The reference passes to the caller.
+  S* release() noexcept { return std::exchange(socket_, nullptr); }
 
  private:
   S* socket_ = nullptr;
@@ -93,7 +96,7 @@ class ReadCase final : public ReadCaseBase {
   Result<std::size_t> result() const noexcept {
     if (waiter_.status != 0) [[unlikely]]
       return error();
-    return waiter_.done;
+    return waiter_.span.done;
   }
   Result<std::size_t> canceled_result() const noexcept { return canceled(); }
 };
@@ -175,32 +178,49 @@ class [[nodiscard("an accept does nothing until it is awaited")]] AcceptOp {
 /// back. Given by name it must outlive the await, once.
 class [[nodiscard("a write does nothing until it is awaited")]] WriteOp {
  public:
-  class Awaiter {
+  // Waits as a case of its own. Where the write may be given up there is more to wait for, and a
+  // Task does it.
+  class Awaiter final : private ringo::detail::CaseBase {
    public:
     Awaiter(ringo::detail::Goroutine* g, WriteOp& op, std::int64_t due) noexcept
-        : g_(g), op_(op), due_(due) {}
+        : op_(op), due_(due) {
+      node.g = g;
+      op_.request_.begun = ringo::detail::WriteRequest::Begun::no;
+    }
     Awaiter(const Awaiter&) = delete;
     Awaiter& operator=(const Awaiter&) = delete;
+    ~Awaiter() {
+      if (node.linked.load(std::memory_order_acquire)) withdraw();
+      if (std::exchange(op_.request_.by_task, false)) rest_.~TaskAwaiter();
+    }
 
     bool await_ready() noexcept;
     template <class P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> frame) noexcept {
-      g_->leaf = frame;
+      node.g->leaf = frame;
       Task<> rest = suspend();
-      return rest.valid() ? wait_.emplace(rest).await_suspend(frame) : std::noop_coroutine();
+      if (!rest.valid()) return std::noop_coroutine();
+      ::new (static_cast<void*>(&rest_)) ringo::detail::TaskAwaiter<void>(rest);
+      op_.request_.by_task = true;
+      return rest_.await_suspend(frame);
     }
     Result<std::size_t> await_resume();
 
    private:
     Task<> suspend() noexcept;
     void begin() noexcept;
+    bool try_take() override;
+    bool looks_ready() override;
+    ringo::detail::Enlist enlist() override;
+    void withdraw() noexcept override;
+    bool ask_to_end() noexcept override;
+    bool ends_from_outside() const noexcept override { return true; }
 
-    ringo::detail::Goroutine* g_;
     WriteOp& op_;
-    std::int64_t due_;
-    std::optional<ringo::detail::TaskAwaiter<void>> wait_;
-    bool begun_ = false;
-    bool finished_ = false;  // at once
+    union {
+      std::int64_t due_;
+      ringo::detail::TaskAwaiter<void> rest_;  // then, if by_task
+    };
   };
 
   WriteOp(ringo::detail::StreamRef socket, const void* data, std::size_t size,

@@ -12,12 +12,22 @@ namespace ringo::detail {
 
 /// Where a reader wants its bytes; lies in its case, and node.slot points to it.
 struct ReadWaiter {
-  std::byte* data = nullptr;
-  std::size_t size = 0;  // 0 with `lease`
-  std::size_t done = 0;  // what came
-  int status = 0;        // an errno, or a status of socket.hpp
-  bool lease = false;    // it wants the block instead
-  Chunk chunk;
+  struct Span {
+    std::byte* data;
+    std::size_t size;
+    std::size_t done;  // what came
+  };
+
+  /// Wants a block lent.
+  ReadWaiter() noexcept : lease(true), chunk() {}
+  ReadWaiter(std::byte* data, std::size_t size) noexcept : lease(false), span{data, size, 0} {}
+
+  int status = 0;  // an errno, or a status of socket.hpp
+  const bool lease;
+  union {
+    Chunk chunk;  // of a lease: what came
+    Span span;    // or else where bytes are to go
+  };
 };
 
 /// What an accepter gets; lies in its case, and node.slot points to it.
@@ -30,13 +40,18 @@ struct AcceptWaiter {
 /// One write; lies in the frame that waits for it, whose end it does not survive, and stays where it
 /// is from the await on.
 struct WriteRequest {
+  enum class Begun : std::uint8_t { no, goes_on, at_once };
+
   const std::byte* data = nullptr;
   std::size_t size = 0;
-  std::size_t done = 0;  // what the kernel took
-  int status = 0;
-  int stop_status = 0;  // why it is to end early; 0: it is not
+  std::size_t done = 0;          // what the kernel took
+  std::int16_t status = 0;       // an errno, or a status of socket.hpp
+  std::int16_t stop_status = 0;  // why it is to end early; 0: it is not
   bool finished = false;
-  bool awaited = false;  // once is all
+  // The writer's alone.
+  Begun begun = Begun::no;  // at_once: it has finished, too
+  bool awaited = false;     // once is all
+  bool by_task = false;     // a Task waits for it
   WriteRequest* next = nullptr;
   WaitNode* waiter = nullptr;
 };
