@@ -42,7 +42,9 @@ class StreamSocket final : public Socket {
   Enlist enlist_reader(WaitNode& node, ClaimSelf&& claim_self) noexcept {
     SpinGuard guard(in_.lock);
     auto& waiter = *static_cast<ReadWaiter*>(node.slot);
-    if (can_read_now(waiter)) {
+    if (node.seq == 0) {
+      if (try_read_locked(waiter)) return Enlist::taken;
+    } else if (can_read_now(waiter)) {
       if (!claim_self()) return Enlist::lost;
       try_read_locked(waiter);
       return Enlist::taken;

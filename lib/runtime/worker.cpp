@@ -154,7 +154,24 @@ bool Worker::branch_goes_on() noexcept {
   return false;
 }
 
-Goroutine* Worker::take() noexcept {
+/// The next one but for the slot's, where there is more than the queue to look at.
+Goroutine* Worker::take_other() noexcept {
+  if (pinned_head_ != nullptr) {
+    // Taken in turn with the others.
+    pinned_turn_ = !pinned_turn_;
+    if (pinned_turn_ || queue_.empty()) return take_pinned();
+  }
+  if (environment_ != nullptr) {
+    // Only one worker then, so size() is exact: the chosen one comes to the head.
+    std::size_t count = queue_.size();
+    for (std::size_t skip = count > 1 ? environment_->pick_ready(count) : 0; skip > 0; --skip) {
+      queue_.push(queue_.pop());
+    }
+  }
+  return queue_.pop();
+}
+
+inline Goroutine* Worker::take() noexcept {
   if (slot_runs_ < slot_runs_limit || branch_goes_on()) [[likely]] {
     if (Goroutine* g = take_slot()) {
       ++slot_runs_;
@@ -162,20 +179,9 @@ Goroutine* Worker::take() noexcept {
     }
   }
   slot_runs_ = 0;
-  if (pinned_head_ != nullptr) [[unlikely]] {
-    // Taken in turn with the others.
-    pinned_turn_ = !pinned_turn_;
-    if (pinned_turn_ || queue_.empty()) return take_pinned();
-  }
-  if (environment_ != nullptr) [[unlikely]] {
-    // Only one worker then, so size() is exact: the chosen one comes to the head.
-    std::size_t count = queue_.size();
-    for (std::size_t skip = count > 1 ? environment_->pick_ready(count) : 0; skip > 0; --skip) {
-      queue_.push(queue_.pop());
-    }
-  }
-  if (Goroutine* g = queue_.pop()) return g;
-  return take_slot();
+  Goroutine* const g = pinned_head_ == nullptr && environment_ == nullptr ? queue_.pop()
+                                                                          : take_other();
+  return g != nullptr ? g : take_slot();
 }
 
 void Worker::resume(Goroutine* g) {

@@ -132,6 +132,7 @@ class alignas(64) Worker {
   static constexpr unsigned driver_patience = 1000;  // resumptions, at most
 
   Goroutine* take() noexcept;
+  [[gnu::noinline]] Goroutine* take_other() noexcept;
   bool branch_goes_on() noexcept;
   Goroutine* take_slot() noexcept;
   Goroutine* take_pinned() noexcept;

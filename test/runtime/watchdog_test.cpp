@@ -63,12 +63,23 @@ Task<> holds_until_child_ran() {
   co_await child;
 }
 
+std::chrono::nanoseconds processor_time() {
+  timespec used{};
+  REQUIRE_EQ(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used), 0);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
+
+/// In a call, or computing, for that time; of its thread's own time, for what a thread without a
+/// processor does not do it is not blamed for.
 constexpr int hog_line = __LINE__ + 2;
 Task<> hogs(std::chrono::milliseconds time, bool in_a_call) {
   co_await yield();
-  const auto end = std::chrono::steady_clock::now() + time;
-  if (in_a_call) std::this_thread::sleep_for(time);
-  while (std::chrono::steady_clock::now() < end) {
+  if (in_a_call) {
+    std::this_thread::sleep_for(time);
+    co_return;
+  }
+  const auto end = processor_time() + time;
+  while (processor_time() < end) {
   }
 }
 
@@ -94,12 +105,6 @@ long preemptions() {
   rusage usage{};
   REQUIRE_EQ(::getrusage(RUSAGE_THREAD, &usage), 0);
   return usage.ru_nivcsw;
-}
-
-std::chrono::nanoseconds processor_time() {
-  timespec used{};
-  REQUIRE_EQ(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used), 0);
-  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
 /// Suspends every half millisecond of its thread's own time, until the processor was taken from it

@@ -225,6 +225,11 @@ bool arm_guarded(CaseBase& operation, Goroutine* g);
 template <class Case>
 concept IsHeld = Case::is_held;
 
+/// Does a Case say of itself that it mostly has to wait, and that its enlist(), of a wait that nobody
+/// claims, does all that try_take() would? Then that one is not asked first.
+template <class Case>
+concept MostlyWaits = Case::mostly_waits;
+
 /// g, whose frame is suspended, goes behind all that is ready; when it is to run again, its worker
 /// first does what the await would have done (arm_put_off; true: it waits). Throws what the await
 /// would have thrown. Meanwhile g->wait is the operation, and its budget is budget_put_off. Whoever
@@ -251,6 +256,7 @@ class [[nodiscard]] OperationAwaiter {
   }
 
   bool await_ready() {
+    if constexpr (MostlyWaits<Case>) return false;
     Goroutine* g = case_.node.g;
     if (g->budget <= 0 || g->guarded) [[unlikely]]
       return false;
@@ -285,6 +291,7 @@ class [[nodiscard]] OperationAwaiter {
       reschedule(g);
       return true;
     }
+    if constexpr (MostlyWaits<Case>) --g->budget;
     g->wait = &case_;
     return case_.enlist() == Enlist::waiting;
   }

@@ -70,6 +70,7 @@ using ListenRef = SocketRef<ListenSocket>;
 /// One read of a wait.
 class ReadCaseBase : public CaseBase {
  public:
+  static constexpr bool mostly_waits = true;
   bool try_take() final;
   Enlist enlist() final;
   void withdraw() noexcept final;
