@@ -4,10 +4,10 @@
 // posts to a third worker. Whatever the interleaving everything runs, once. A lost wake-up is a
 // deadlock, which Relacy finds: all workers in their drivers, or the others held.
 //
-// Real is the run queue. Written again after worker.cpp and runtime.cpp, statement by statement
-// and with their memory orders, are loop(), idle(), park(), park_limit(), steal(), post(), wake(),
-// drain_inbox(), ready_at_tail(), wake_sleeper(), begin_search() and stop(), without timers, slots,
-// pinned goroutines and what is on the driver's side of its bell. A nap may end at any time.
+// Real is the run queue. Written again, statement by statement, after worker.cpp, worker_idle.cpp and
+// runtime.cpp and with their memory orders, are loop(), idle(), park(), park_limit(), steal(), post(),
+// wake(), drain_inbox(), ready_at_tail(), wake_sleeper(), begin_search() and stop(), without timers,
+// slots, pinned goroutines and what is on the driver's side of its bell. A nap may end at any time.
 //
 // That park() looks at the queues is no rule here: it saves a nap. And goroutines come in pairs,
 // since one alone at the tail of a queue wakes nobody, however long it has to wait there.
@@ -161,7 +161,7 @@ struct Model : rl::test_suite<Model, worker_count + 1> {
     if (last) stop();
   }
 
-  // --- worker.cpp
+  // --- worker.cpp and worker_idle.cpp
 
   void loop(unsigned self) {
     while (!stopping()) {
@@ -175,7 +175,7 @@ struct Model : rl::test_suite<Model, worker_count + 1> {
     Worker& me = workers[self];
     if (me.inbox.load(std::memory_order_relaxed) != nullptr) {
       drain_inbox(self);
-      return me.queue.pop();
+      return nullptr;
     }
     if (begin_search()) {
       Goroutine* g = steal(self);
