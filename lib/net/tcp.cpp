@@ -43,6 +43,11 @@ bool ReadCaseBase::try_take() {
 bool ReadCaseBase::looks_ready() { return socket_.get() == nullptr || socket_->looks_readable(); }
 
 Enlist ReadCaseBase::enlist() {
+  if (socket_.get() == nullptr) {
+    if (!claim_self()) return Enlist::lost;
+    waiter_.status = status_closed;
+    return Enlist::taken;
+  }
   return socket_->enlist_reader(node, [this] { return claim_self(); });
 }
 
