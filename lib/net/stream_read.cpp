@@ -24,9 +24,8 @@ bool has_room(const ReadWaiter& waiter) noexcept {
   return waiter.lease || waiter.span.size >= large_span;
 }
 constexpr std::size_t large_backlog = 8 * 1024;
-// So many bytes received at once are a large transfer, too: as many as the kernel receives for one
-// io_uring_enter(2), some 20, are more than a core's cache holds, and it is behind with all of them
-// before the first one is looked at.
+// One who gets this much at once is, too: the kernel receives for some 20 connections in one
+// io_uring_enter(2), and that much for each is more than a core's cache holds.
 constexpr std::size_t large_chunk = 32 * 1024;
 // A large transfer is over after so many reads in a row that brought less than large_backlog.
 constexpr std::uint8_t small_reads_limit = 8;
