@@ -20,9 +20,6 @@ constexpr std::size_t ahead_chunks_limit = 4;
 
 // A reader with this much room who finds that much waiting is in a large transfer.
 constexpr std::size_t large_span = 16 * 1024;
-bool has_room(const ReadWaiter& waiter) noexcept {
-  return waiter.lease || waiter.span.size >= large_span;
-}
 constexpr std::size_t large_backlog = 8 * 1024;
 // One who gets this much at once is, too: the kernel receives for some 20 connections in one
 // io_uring_enter(2), and that much for each is more than a core's cache holds.
@@ -33,6 +30,10 @@ constexpr std::uint8_t small_reads_limit = 8;
 constexpr std::size_t lease_block = 16 * 1024;
 constexpr std::size_t large_lease_block = 64 * 1024;  // after one that was filled
 constexpr std::size_t scratch_size = 64 * 1024;
+
+bool has_room(const ReadWaiter& waiter) noexcept {
+  return waiter.lease || waiter.span.size >= large_span;
+}
 
 /// Where bytes go whose reader must be claimed first. One per thread, never across a suspension.
 [[gnu::noinline]] std::byte* scratch() {

@@ -27,11 +27,6 @@ void return_chunk(StreamSocket* owner, const Chunk& chunk) noexcept {
 
 // --- read ---------------------------------------------------------------------------------------
 
-ReadCaseBase::ReadCaseBase(StreamRef socket, std::byte* data, std::size_t size, bool lease) noexcept
-    : socket_(std::move(socket)), waiter_(lease ? ReadWaiter() : ReadWaiter(data, size)) {
-  node.slot = &waiter_;
-}
-
 bool ReadCaseBase::try_take() {
   if (socket_.get() == nullptr) {
     waiter_.status = status_closed;

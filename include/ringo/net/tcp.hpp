@@ -79,7 +79,10 @@ class ReadCaseBase : public CaseBase {
   bool ends_from_outside() const noexcept override { return true; }
 
  protected:
-  ReadCaseBase(StreamRef socket, std::byte* data, std::size_t size, bool lease) noexcept;
+  ReadCaseBase(StreamRef socket, const ReadWaiter& waiter) noexcept
+      : socket_(std::move(socket)), waiter_(waiter) {
+    node.slot = &waiter_;
+  }
   ~ReadCaseBase() = default;
 
   Error error() const noexcept;
@@ -93,7 +96,7 @@ class ReadCase final : public ReadCaseBase {
  public:
   template <class Op>
   explicit ReadCase(Op&& op) noexcept
-      : ReadCaseBase(std::forward<Op>(op).socket_, op.data_, op.size_, false) {}
+      : ReadCaseBase(std::forward<Op>(op).socket_, ReadWaiter(op.data_, op.size_)) {}
   Result<std::size_t> result() const noexcept {
     if (waiter_.status != 0) [[unlikely]]
       return error();
@@ -106,7 +109,7 @@ class RecvCase final : public ReadCaseBase {
  public:
   template <class Op>
   explicit RecvCase(Op&& op) noexcept
-      : ReadCaseBase(std::forward<Op>(op).socket_, nullptr, 0, true) {}
+      : ReadCaseBase(std::forward<Op>(op).socket_, ReadWaiter()) {}
   ~RecvCase();
   Result<net::Buffer> result() noexcept;
   Result<net::Buffer> canceled_result() const noexcept { return canceled(); }
