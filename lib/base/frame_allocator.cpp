@@ -47,13 +47,16 @@ void free_to_heap(void* frame, std::size_t size) noexcept {
 
 }  // namespace
 
+constinit thread_local FrameList frame_lists[frame_classes]{};
+
 #if RINGO_ASAN
 
 // A recycled block would hide use after free from AddressSanitizer, whose
-// quarantine and poisoning work on heap blocks: give it one for each frame.
+// quarantine and poisoning work on heap blocks: give it one for each frame. The
+// lists stay without blocks and without room.
 
-void* frame_allocate(std::size_t size) { return allocate_from_heap(size); }
-void frame_free(void* frame, std::size_t size) noexcept { free_to_heap(frame, size); }
+void* frame_allocate_slow(std::size_t size) { return allocate_from_heap(size); }
+void frame_free_slow(void* frame, std::size_t size) noexcept { free_to_heap(frame, size); }
 
 FrameStats frame_stats() {
   FrameStats stats;
@@ -68,35 +71,31 @@ namespace {
 
 // --- size classes -----------------------------------------------------------
 
-constexpr std::size_t fine_step = 16;
-constexpr std::size_t fine_max = 512;  // up to here a class every 16 bytes
 constexpr std::size_t coarse_step = 128;
-constexpr std::size_t small_max = 65536;  // up to here four classes per doubling
-constexpr std::size_t fine_classes = fine_max / fine_step;
-constexpr std::size_t class_count = fine_classes + 28;
+constexpr std::size_t small_max = 65536;
 
-constexpr std::array<std::uint32_t, class_count> block_sizes = [] {
-  std::array<std::uint32_t, class_count> sizes{};
-  for (std::size_t c = 0; c < fine_classes; ++c)
-    sizes[c] = static_cast<std::uint32_t>((c + 1) * fine_step);
-  sizes[0] = 2 * fine_step;  // a free block must hold a Block; no real frame is this small
-  std::size_t size = fine_max;
-  for (std::size_t c = fine_classes; c < class_count; ++c) {
-    std::size_t octave = fine_max;
+constexpr std::array<std::uint32_t, frame_classes> block_sizes = [] {
+  std::array<std::uint32_t, frame_classes> sizes{};
+  for (std::size_t c = 0; c < fine_frame_classes; ++c)
+    sizes[c] = static_cast<std::uint32_t>((c + 1) * fine_frame_step);
+  sizes[0] = 2 * fine_frame_step;  // a free block must hold a FrameBlock; no real frame is this small
+  std::size_t size = fine_frame_max;
+  for (std::size_t c = fine_frame_classes; c < frame_classes; ++c) {
+    std::size_t octave = fine_frame_max;
     while (octave * 2 <= size) octave *= 2;
     size += octave / 4;
     sizes[c] = static_cast<std::uint32_t>(size);
   }
   return sizes;
 }();
-static_assert(block_sizes[class_count - 1] == small_max);
+static_assert(block_sizes[frame_classes - 1] == small_max);
 
-// Class of a size in (fine_max, small_max], by steps of 128 bytes.
+// Class of a size in (fine_frame_max, small_max], by steps of 128 bytes.
 constexpr auto coarse_class = [] {
-  std::array<std::uint8_t, (small_max - fine_max) / coarse_step> table{};
-  std::size_t c = fine_classes;
+  std::array<std::uint8_t, (small_max - fine_frame_max) / coarse_step> table{};
+  std::size_t c = fine_frame_classes;
   for (std::size_t i = 0; i < table.size(); ++i) {
-    while (block_sizes[c] < fine_max + (i + 1) * coarse_step) ++c;
+    while (block_sizes[c] < fine_frame_max + (i + 1) * coarse_step) ++c;
     table[i] = static_cast<std::uint8_t>(c);
   }
   return table;
@@ -104,9 +103,9 @@ constexpr auto coarse_class = [] {
 
 // Only for 1 <= size <= small_max.
 inline std::size_t class_of(std::size_t size) {
-  if (size <= fine_max) [[likely]]
-    return (size - 1) / fine_step;
-  return coarse_class[(size - fine_max - 1) / coarse_step];
+  if (size <= fine_frame_max) [[likely]]
+    return (size - 1) / fine_frame_step;
+  return coarse_class[(size - fine_frame_max - 1) / coarse_step];
 }
 
 // Size 0 wraps around and counts as large; operator new accepts it.
@@ -123,14 +122,7 @@ constexpr std::uint32_t batch_limit(std::size_t c) {
 
 // --- shared lists -------------------------------------------------------------
 
-// A free block.  next_batch and count mean something only in the first block of
-// a batch that lies in a Central.
-struct Block {
-  Block* next;
-  Block* next_batch;
-  std::uint32_t count;
-};
-static_assert(sizeof(Block) <= block_sizes[0]);
+static_assert(sizeof(FrameBlock) <= block_sizes[0]);
 
 struct alignas(64) Chunk {
   Chunk* next;
@@ -159,11 +151,11 @@ class alignas(64) Central {
  public:
   // A batch of 1 to `limit` blocks linked by next and ended by null; its length
   // goes to `count`.
-  Block* take_batch(std::size_t block_size, std::uint32_t limit, std::uint32_t& count) {
+  FrameBlock* take_batch(std::size_t block_size, std::uint32_t limit, std::uint32_t& count) {
     std::byte* cut;
     {
       std::lock_guard lock(mutex_);
-      if (Block* batch = batches_) {
+      if (FrameBlock* batch = batches_) {
         batches_ = batch->next_batch;
         free_ -= batch->count;
         count = batch->count;
@@ -178,7 +170,7 @@ class alignas(64) Central {
     return at(cut, block_size, 0);
   }
 
-  void put_batch(Block* batch, std::uint32_t count) noexcept {
+  void put_batch(FrameBlock* batch, std::uint32_t count) noexcept {
     batch->count = count;
     std::lock_guard lock(mutex_);
     batch->next_batch = batches_;
@@ -187,10 +179,10 @@ class alignas(64) Central {
   }
 
   // One block, for threads whose cache is gone.
-  Block* take_one(std::size_t block_size) {
+  FrameBlock* take_one(std::size_t block_size) {
     std::lock_guard lock(mutex_);
-    if (Block* block = batches_) {
-      if (Block* rest = block->next) {
+    if (FrameBlock* block = batches_) {
+      if (FrameBlock* rest = block->next) {
         rest->next_batch = block->next_batch;
         rest->count = block->count - 1;
         batches_ = rest;
@@ -205,9 +197,9 @@ class alignas(64) Central {
     return at(cut, block_size, 0);
   }
 
-  void put_one(Block* block, std::uint32_t limit) noexcept {
+  void put_one(FrameBlock* block, std::uint32_t limit) noexcept {
     std::lock_guard lock(mutex_);
-    Block* top = batches_;
+    FrameBlock* top = batches_;
     if (top && top->count < limit) {
       block->next = top;
       block->next_batch = top->next_batch;
@@ -228,8 +220,8 @@ class alignas(64) Central {
   }
 
  private:
-  static Block* at(std::byte* cut, std::size_t block_size, std::uint32_t i) {
-    return reinterpret_cast<Block*>(cut + block_size * i);
+  static FrameBlock* at(std::byte* cut, std::size_t block_size, std::uint32_t i) {
+    return reinterpret_cast<FrameBlock*>(cut + block_size * i);
   }
 
   // Cuts up to `limit` new blocks off the class's chunk; returns how many.
@@ -251,7 +243,7 @@ class alignas(64) Central {
   }
 
   std::mutex mutex_;
-  Block* batches_ = nullptr;
+  FrameBlock* batches_ = nullptr;
   std::byte* position_ = nullptr;  // uncut part of the newest chunk
   std::size_t rest_ = 0;
   std::size_t next_chunk_bytes_ = first_chunk_bytes;
@@ -260,29 +252,24 @@ class alignas(64) Central {
 };
 static_assert(std::is_trivially_destructible_v<Central>, "must outlive every static object");
 
-constinit Central central[class_count];
+constinit Central central[frame_classes];
 
 // --- per thread -----------------------------------------------------------------
 
-// `room` and `spare` are atomic only so that frame_stats() may read them.
-struct List {
-  Block* head;
-  std::atomic<std::uint32_t> room;
-};
-
 enum class CacheState : std::uint8_t { fresh, live, dead };
 
+// What a thread has beside its lists. `spare` is atomic only so that frame_stats() may read it.
 struct Cache {
-  List lists[class_count];
-  std::atomic<Block*> spare[class_count];
+  FrameList* lists;  // frame_lists of its thread, once live
+  std::atomic<FrameBlock*> spare[frame_classes];
   CacheState state;
   Cache* next;
   Cache* previous;
 };
-static_assert(std::is_trivially_destructible_v<Cache>,
+static_assert(std::is_trivially_destructible_v<Cache> &&
+                  std::is_trivially_destructible_v<FrameList>,
               "must be usable to the very end of a thread");
 
-// initial-exec: one load from the thread pointer instead of a call.
 [[gnu::tls_model("initial-exec")]] constinit thread_local Cache cache{};
 
 constinit std::mutex caches_mutex;
@@ -298,13 +285,13 @@ struct CacheOwner {
     (cache.previous ? cache.previous->next : caches) = cache.next;
     if (cache.next) cache.next->previous = cache.previous;
     cache.state = CacheState::dead;
-    for (std::size_t c = 0; c < class_count; ++c) {
-      List& list = cache.lists[c];
+    for (std::size_t c = 0; c < frame_classes; ++c) {
+      FrameList& list = frame_lists[c];
       const std::uint32_t held = batch_limit(c) - list.room.load(std::memory_order_relaxed);
       if (list.head) central[c].put_batch(list.head, held);
       list.head = nullptr;
       list.room.store(0, std::memory_order_relaxed);
-      if (Block* spare = cache.spare[c].exchange(nullptr, std::memory_order_relaxed))
+      if (FrameBlock* spare = cache.spare[c].exchange(nullptr, std::memory_order_relaxed))
         central[c].put_batch(spare, batch_limit(c));
     }
   }
@@ -313,8 +300,9 @@ thread_local CacheOwner cache_owner;
 
 void make_live() {
   cache_owner.armed = true;  // constructs it, and so registers its destructor
-  for (std::size_t c = 0; c < class_count; ++c)
-    cache.lists[c].room.store(batch_limit(c), std::memory_order_relaxed);
+  for (std::size_t c = 0; c < frame_classes; ++c)
+    frame_lists[c].room.store(batch_limit(c), std::memory_order_relaxed);
+  cache.lists = frame_lists;
   cache.state = CacheState::live;
   std::lock_guard lock(caches_mutex);
   cache.next = caches;
@@ -322,37 +310,32 @@ void make_live() {
   caches = &cache;
 }
 
-// The list is empty, or the frame is large.
-[[gnu::noinline]] void* allocate_slow(std::size_t size) {
-  if (!is_small(size)) return allocate_from_heap(size);
-  const std::size_t c = class_of(size);
+// The list is empty.
+FrameBlock* refill(std::size_t c) {
   if (cache.state == CacheState::fresh) make_live();
   if (cache.state == CacheState::dead) return central[c].take_one(block_sizes[c]);
 
   const std::uint32_t limit = batch_limit(c);
   std::uint32_t count = limit;
-  Block* block = cache.spare[c].load(std::memory_order_relaxed);
+  FrameBlock* block = cache.spare[c].load(std::memory_order_relaxed);
   if (block)
     cache.spare[c].store(nullptr, std::memory_order_relaxed);
   else
     block = central[c].take_batch(block_sizes[c], limit, count);
-  cache.lists[c].head = block->next;
-  cache.lists[c].room.store(limit - (count - 1), std::memory_order_relaxed);
+  frame_lists[c].head = block->next;
+  frame_lists[c].room.store(limit - (count - 1), std::memory_order_relaxed);
   return block;
 }
 
-// The list is full, or the frame is large.
-[[gnu::noinline]] void free_slow(void* frame, std::size_t size) noexcept {
-  if (!is_small(size)) return free_to_heap(frame, size);
-  const std::size_t c = class_of(size);
+// The list is full.
+void spill(FrameBlock* block, std::size_t c) noexcept {
   const std::uint32_t limit = batch_limit(c);
-  auto* block = static_cast<Block*>(frame);
   if (cache.state == CacheState::fresh) make_live();
   if (cache.state == CacheState::dead) return central[c].put_one(block, limit);
 
-  List& list = cache.lists[c];
+  FrameList& list = frame_lists[c];
   if (list.head) {
-    if (Block* spare = cache.spare[c].load(std::memory_order_relaxed))
+    if (FrameBlock* spare = cache.spare[c].load(std::memory_order_relaxed))
       central[c].put_batch(spare, limit);
     cache.spare[c].store(list.head, std::memory_order_relaxed);
   }
@@ -363,31 +346,17 @@ void make_live() {
 
 }  // namespace
 
-void* frame_allocate(std::size_t size) {
-  if (is_small(size)) [[likely]] {
-    List& list = cache.lists[class_of(size)];
-    if (Block* block = list.head) [[likely]] {
-      list.head = block->next;
-      list.room.store(list.room.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-      return block;
-    }
-  }
-  return allocate_slow(size);
+void* frame_allocate_slow(std::size_t size) {
+  if (!is_small(size)) return allocate_from_heap(size);
+  const std::size_t c = class_of(size);
+  FrameBlock* block = frame_lists[c].take();
+  return block ? block : refill(c);
 }
 
-void frame_free(void* frame, std::size_t size) noexcept {
-  if (is_small(size)) [[likely]] {
-    List& list = cache.lists[class_of(size)];
-    const std::uint32_t room = list.room.load(std::memory_order_relaxed);
-    if (room != 0) [[likely]] {
-      auto* block = static_cast<Block*>(frame);
-      block->next = list.head;
-      list.head = block;
-      list.room.store(room - 1, std::memory_order_relaxed);
-      return;
-    }
-  }
-  free_slow(frame, size);
+void frame_free_slow(void* frame, std::size_t size) noexcept {
+  if (!is_small(size)) return free_to_heap(frame, size);
+  const std::size_t c = class_of(size);
+  if (!frame_lists[c].put(frame)) spill(static_cast<FrameBlock*>(frame), c);
 }
 
 FrameStats frame_stats() {
@@ -396,7 +365,7 @@ FrameStats frame_stats() {
   std::lock_guard lock(caches_mutex);
   for (Central& shared : central) shared.add_to(stats, cut);
   for (const Cache* each = caches; each; each = each->next) {
-    for (std::size_t c = 0; c < class_count; ++c) {
+    for (std::size_t c = 0; c < frame_classes; ++c) {
       stats.cached += batch_limit(c) - each->lists[c].room.load(std::memory_order_relaxed);
       if (each->spare[c].load(std::memory_order_relaxed)) stats.cached += batch_limit(c);
     }
