@@ -105,6 +105,8 @@ class Mutex {
 
   template <bool checked>
   void unlock_here() noexcept;
+  template <bool checked>
+  void unlock_locked() noexcept;
   detail::WaitNode* next_turn() noexcept;
   template <bool checked>
   void give_turn(detail::WaitNode& next) noexcept;
@@ -112,6 +114,7 @@ class Mutex {
   void pass_on() noexcept;
   void forget_waiters() noexcept;
   [[gnu::cold]] void unlock_checked() noexcept;
+  [[gnu::cold, gnu::noinline]] void unlock_afar() noexcept;
   [[gnu::cold]] void note_taken(detail::Goroutine* g, bool of_select) const noexcept;
   void bind(std::uint32_t runtime_id);
   void destroyed() noexcept;

@@ -66,7 +66,7 @@ void signals::stop(const Sender<int>& channel) {
     std::lock_guard guard(registry.mutex);
     detail::SignalHub* hub = registry.find(channel);
     if (hub == nullptr) return;
-    runtime = hub->home.runtime().id();
+    runtime = hub->home.runtime_id();
   }
   // What has come is sent to the channel, so this is the runtime's business.
   detail::with_runtime_of(runtime, [&] {

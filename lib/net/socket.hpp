@@ -154,7 +154,7 @@ class Socket : public IoSource, public Resource, protected Message {
   /// Is `here` the home? Not only at an address where one was, of a runtime that has ended.
   bool is_home(const Worker* here) const noexcept {
     return here != nullptr && here == home_.load(std::memory_order_acquire) &&
-           here->runtime().id() == runtime_id_;
+           here->runtime_id() == runtime_id_;
   }
   Worker& home() const noexcept { return *home_.load(std::memory_order_acquire); }
   bool has_home() const noexcept { return home_.load(std::memory_order_acquire) != nullptr; }

@@ -266,7 +266,7 @@ class BlockingCallEnd {
 Task<> carry_out(BlockingCall& call) {
   Goroutine* g = current_goroutine();
   if (g->guarded && cancellation_pending(g)) throw Canceled{};
-  Worker& worker = *Worker::current();
+  Worker& worker = *g->worker;
   BlockingPool& pool = worker.runtime().blocking_pool();
   pool.submit(call, worker);
   BlockingCallCase::Operation end{call};

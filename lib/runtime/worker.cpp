@@ -16,9 +16,6 @@ namespace ringo::detail {
 
 namespace {
 
-// Initial-exec: the library is not made to be loaded by dlopen, and this saves a call per access.
-[[gnu::tls_model("initial-exec")]] thread_local Worker* this_thread_worker = nullptr;
-
 constexpr unsigned slot_runs_limit = 32;  // in a row, before the queue has its turn
 // So long children run before the queue has its turn if they run because they are joined: a branch
 // of a tree of goroutines is mostly at its end by then, and what the queue gives opens another one.
@@ -26,8 +23,11 @@ constexpr std::int64_t branch_time_ns = 100'000;
 
 }  // namespace
 
+constinit thread_local Worker* Worker::current_ = nullptr;
+
 Worker::Worker(Runtime& runtime, unsigned index)
     : runtime_(runtime),
+      runtime_id_(runtime.id()),
       index_(index),
       alone_(runtime.options().workers == 1),
       environment_(runtime.environment()),
@@ -35,10 +35,8 @@ Worker::Worker(Runtime& runtime, unsigned index)
       random_(0),
       queue_(!alone_) {}
 
-Worker* Worker::current() noexcept { return this_thread_worker; }
-
 void Worker::enter_thread() noexcept {
-  this_thread_worker = this;
+  current_ = this;
   thread_.store(static_cast<int>(::syscall(SYS_gettid)), std::memory_order_relaxed);
   runtime_.world().enter(*this);
   id_step_ = runtime_.worker_count();
@@ -51,7 +49,7 @@ void Worker::publish_driver_stats() noexcept {
   counters.bells.store(stats.bells, std::memory_order_relaxed);
 }
 
-void Worker::leave_thread() noexcept { this_thread_worker = nullptr; }
+void Worker::leave_thread() noexcept { current_ = nullptr; }
 
 std::int64_t Worker::now() {
   coarse_now_ = environment_ != nullptr ? environment_->now() : steady_now();

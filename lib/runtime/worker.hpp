@@ -59,8 +59,9 @@ class alignas(64) Worker {
  public:
   Worker(Runtime& runtime, unsigned index);
 
-  /// The worker of this thread, or null. Out of line: see current_goroutine().
-  [[gnu::noinline]] static Worker* current() noexcept;
+  /// The worker of this thread, or null. Not in the body of a coroutine: compilers may keep the
+  /// address of a thread_local across a suspension.
+  static Worker* current() noexcept { return current_; }
 
   /// Runs goroutines until the runtime stops. On this worker's thread, driver set.
   void loop();
@@ -71,6 +72,7 @@ class alignas(64) Worker {
   /// If it waits in this worker's queue, it runs next.
   void bring_forward(Goroutine* g) noexcept;
   Runtime& runtime() const noexcept { return runtime_; }
+  std::uint32_t runtime_id() const noexcept { return runtime_id_; }
   unsigned index() const noexcept { return index_; }
   Random& random() noexcept { return random_; }
   Driver& driver() const noexcept { return *driver_; }
@@ -150,7 +152,11 @@ class alignas(64) Worker {
   void park();
   std::int64_t park_limit() noexcept;
 
+  // Initial-exec: the library is not made to be loaded by dlopen, and this saves a call per access.
+  [[gnu::tls_model("initial-exec")]] static constinit thread_local Worker* current_;
+
   Runtime& runtime_;
+  const std::uint32_t runtime_id_;
   const unsigned index_;
   const bool alone_;  // the only worker: nobody steals
   Environment* const environment_;

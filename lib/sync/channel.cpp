@@ -145,7 +145,7 @@ namespace {
 /// Calls f where the state of the channel may be touched; see owner.hpp.
 template <class Forget, class F>
 void in_own_runtime(std::atomic<std::uint32_t>& owner, SpinLock& lock, Forget&& forget, F&& f) {
-  if (at_home(owner) != nullptr) [[likely]]
+  if (at_home(owner)) [[likely]]
     return f();
   call_from_afar(owner, lock, "channel", forget, f);
 }

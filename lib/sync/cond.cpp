@@ -99,7 +99,7 @@ void Cond::destroyed() noexcept {
 
 template <class F>
 void Cond::at_home(F&& call) {
-  if (detail::at_home(runtime_id_) != nullptr) [[likely]]
+  if (detail::at_home(runtime_id_)) [[likely]]
     return call();
   detail::call_from_afar(
       runtime_id_, lock_, "Cond", [this] { waiters_.forget(); }, call);

@@ -49,7 +49,7 @@ template <class F>
 void at_home_of(CancelNode& node, F&& call) {
   CancelNode& top = node.top();
   CancelNode::Remains remains;
-  if (at_home(top.runtime_id) != nullptr) [[likely]]
+  if (at_home(top.runtime_id)) [[likely]]
     return call(remains);
   call_from_afar(
       top.runtime_id, top.owner_lock, "Context", [&] { top.take_over(remains); },

@@ -14,7 +14,7 @@ void SignalBase::wake_all(bool keep, const char* type) {
     }
     woken.complete_all();
   };
-  if (at_home(runtime_id_) != nullptr) [[likely]]
+  if (at_home(runtime_id_)) [[likely]]
     return wake();
   call_from_afar(
       runtime_id_, lock_, type, [this] { waiters_.forget(); }, wake);
@@ -27,7 +27,7 @@ void SignalBase::change(bool set, const char* type) {
     SpinGuard guard(lock_);
     set_.store(false, std::memory_order_release);
   };
-  if (at_home(runtime_id_) != nullptr) [[likely]]
+  if (at_home(runtime_id_)) [[likely]]
     return clear();
   call_from_afar(
       runtime_id_, lock_, type, [this] { waiters_.forget(); }, clear);

@@ -34,7 +34,7 @@ void Mutex::destroyed() noexcept {
 
 Mutex::Guard Mutex::try_lock() {
   bool taken = false;
-  if (detail::at_home(runtime_id_) != nullptr) [[likely]] {
+  if (detail::at_home(runtime_id_)) [[likely]] {
     taken = take();
   } else {
     detail::call_from_afar(
@@ -45,19 +45,29 @@ Mutex::Guard Mutex::try_lock() {
   return taken ? Guard(*this) : Guard();
 }
 
+// Without a stack frame as long as nobody waits; the rest are tail calls.
 void Mutex::unlock() noexcept {
   if (detail::checks_locks()) [[unlikely]]
     return unlock_checked();
-  if (detail::at_home(runtime_id_) != nullptr) [[likely]]
+  if (!detail::at_home(runtime_id_)) [[unlikely]]
+    return unlock_afar();
+  if (!lock_.try_lock()) [[unlikely]]
     return unlock_here<false>();
-  detail::call_from_afar_or_die(
-      runtime_id_, lock_, "Mutex", [this] { forget_waiters(); }, [this] { unlock_here<false>(); });
+  if (!held_ || !waiters_.empty()) [[unlikely]]
+    return unlock_locked<false>();
+  held_ = false;
+  lock_.unlock();
 }
 
 void Mutex::unlock_checked() noexcept {
-  if (detail::at_home(runtime_id_) != nullptr) return unlock_here<true>();
+  if (detail::at_home(runtime_id_)) return unlock_here<true>();
   detail::call_from_afar_or_die(
       runtime_id_, lock_, "Mutex", [this] { forget_waiters(); }, [this] { unlock_here<true>(); });
+}
+
+void Mutex::unlock_afar() noexcept {
+  detail::call_from_afar_or_die(
+      runtime_id_, lock_, "Mutex", [this] { forget_waiters(); }, [this] { unlock_here<false>(); });
 }
 
 void Mutex::note_taken(detail::Goroutine* g, bool of_select) const noexcept {
@@ -65,16 +75,18 @@ void Mutex::note_taken(detail::Goroutine* g, bool of_select) const noexcept {
 }
 
 template <bool checked>
-inline void Mutex::unlock_here() noexcept {
+void Mutex::unlock_here() noexcept {
   if constexpr (checked) detail::lock_given_back(this, false);
-  detail::WaitNode* next = nullptr;
-  bool held = false;
-  {
-    detail::SpinGuard guard(lock_);
-    held = std::exchange(held_, false);
-    if (held && !waiters_.empty()) [[unlikely]]
-      next = next_turn();
-  }
+  lock_.lock();
+  unlock_locked<checked>();
+}
+
+/// Under the lock, which it drops.
+template <bool checked>
+void Mutex::unlock_locked() noexcept {
+  const bool held = std::exchange(held_, false);
+  detail::WaitNode* next = held && !waiters_.empty() ? next_turn() : nullptr;
+  lock_.unlock();
   if (next != nullptr) return give_turn<checked>(*next);
   if (!held) [[unlikely]]
     detail::fatal("sync: unlock of unlocked mutex");

@@ -34,13 +34,10 @@ inline void drop_lost(WaitQueue& queue) noexcept {
   }
 }
 
-/// The worker of this thread if it belongs to the runtime that owns the lock already, else null.
-inline Worker* at_home(const std::atomic<std::uint32_t>& owner) noexcept {
-  Worker* worker = Worker::current();
-  if (worker == nullptr || worker->runtime().id() != owner.load(std::memory_order_relaxed)) {
-    return nullptr;
-  }
-  return worker;
+/// This is a worker's thread, of the runtime that owns the lock already.
+inline bool at_home(const std::atomic<std::uint32_t>& owner) noexcept {
+  const Worker* worker = Worker::current();
+  return worker != nullptr && worker->runtime_id() == owner.load(std::memory_order_relaxed);
 }
 
 [[noreturn]] void throw_foreign(const char* type);

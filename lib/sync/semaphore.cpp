@@ -22,7 +22,7 @@ void Semaphore::destroyed() noexcept {
 
 template <class F>
 void Semaphore::at_home(F&& call) {
-  if (detail::at_home(runtime_id_) != nullptr) [[likely]]
+  if (detail::at_home(runtime_id_)) [[likely]]
     return call();
   detail::call_from_afar(
       runtime_id_, lock_, "Semaphore", [this] { waiters_.forget(); }, call);

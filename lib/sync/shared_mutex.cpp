@@ -38,7 +38,7 @@ void SharedMutex::destroyed() noexcept {
 
 template <class F>
 void SharedMutex::at_home(F&& call) {
-  if (detail::at_home(runtime_id_) != nullptr) [[likely]]
+  if (detail::at_home(runtime_id_)) [[likely]]
     return call();
   detail::call_from_afar(
       runtime_id_, lock_, "SharedMutex", [this] { forget(); }, call);
@@ -144,7 +144,7 @@ SharedMutex::SharedGuard SharedMutex::try_lock_shared() {
 }
 
 void SharedMutex::unlock_any(bool shared) noexcept {
-  if (detail::at_home(runtime_id_) != nullptr) [[likely]]
+  if (detail::at_home(runtime_id_)) [[likely]]
     return give_back(shared);
   detail::call_from_afar_or_die(
       runtime_id_, lock_, "SharedMutex", [this] { forget(); }, [&] { give_back(shared); });

@@ -166,7 +166,7 @@ class TimerState final : private TimerNode, private Resource {
     }
     Worker& worker = *Worker::current();
     queue_ = &worker.timers;
-    queue_runtime_ = worker.runtime().id();
+    queue_runtime_ = worker.runtime_id();
     when = due_;
     TimerNode::claim = &TimerState::hold;
     TimerNode::fire = &TimerState::expired;

@@ -17,7 +17,7 @@ void WaitGroup::destroyed() noexcept {
 }
 
 void WaitGroup::add(std::int64_t n) {
-  if (detail::at_home(runtime_id_) != nullptr) [[likely]]
+  if (detail::at_home(runtime_id_)) [[likely]]
     return add_here(n);
   detail::call_from_afar(
       runtime_id_, lock_, "WaitGroup", [this] { waiters_.forget(); }, [&] { add_here(n); });

@@ -326,24 +326,23 @@ class [[nodiscard]] EagerAwaiter {
   using Waiter = OperationAwaiter<typename Op::Case>;
 
  public:
-  EagerAwaiter(Goroutine* g, Op& operation) noexcept : try_(g, operation) {}
+  EagerAwaiter(Goroutine* g, Op& operation) : try_(operation) {
+    if (g->budget <= 0 || g->guarded) [[unlikely]]
+      return;
+    --g->budget;
+    taken_ = operation.try_now(g, try_.early);
+  }
   EagerAwaiter(const EagerAwaiter&) = delete;
   EagerAwaiter& operator=(const EagerAwaiter&) = delete;
   ~EagerAwaiter() {
     if (waited_) waiter_.~Waiter();
   }
 
-  bool await_ready() {
-    Goroutine* g = try_.g;
-    if (g->budget <= 0 || g->guarded) [[unlikely]]
-      return false;
-    --g->budget;
-    return try_.operation->try_now(g, try_.early);
-  }
+  bool await_ready() const noexcept { return taken_; }
 
   template <class P>
   bool await_suspend(std::coroutine_handle<P> frame) {
-    Goroutine* g = try_.g;
+    Goroutine* g = frame.promise().g;
     Op* operation = try_.operation;
     ::new (static_cast<void*>(&waiter_)) Waiter(g, std::move(*operation));
     waited_ = true;
@@ -357,8 +356,7 @@ class [[nodiscard]] EagerAwaiter {
 
  private:
   struct Try {
-    Try(Goroutine* goroutine, Op& op) noexcept : g(goroutine), operation(&op) {}
-    Goroutine* g;
+    explicit Try(Op& op) noexcept : operation(&op) {}
     Op* operation;
     typename Op::Early early;  // as big as an element, and left as it is until there is one
   };
@@ -368,6 +366,7 @@ class [[nodiscard]] EagerAwaiter {
     Try try_;
     Waiter waiter_;
   };
+  bool taken_ = false;
   bool waited_ = false;
 };
 
