@@ -78,7 +78,7 @@ constexpr std::array<std::uint32_t, frame_classes> block_sizes = [] {
   std::array<std::uint32_t, frame_classes> sizes{};
   for (std::size_t c = 0; c < fine_frame_classes; ++c)
     sizes[c] = static_cast<std::uint32_t>((c + 1) * fine_frame_step);
-  sizes[0] = 2 * fine_frame_step;  // a free block must hold a FrameBlock; no real frame is this small
+  sizes[0] = 2 * fine_frame_step;  // to hold a FrameBlock; no real frame is this small
   std::size_t size = fine_frame_max;
   for (std::size_t c = fine_frame_classes; c < frame_classes; ++c) {
     std::size_t octave = fine_frame_max;
