@@ -33,6 +33,13 @@ void drop_handle(Goroutine* g) noexcept;
 /// been taken before.
 void take_outcome(Goroutine* g);
 
+/// What g returned, a T; throws as take_outcome(). Its frame is there as long as its handle.
+template <class T>
+T take_result(Goroutine* g) {
+  take_outcome(g);
+  return static_cast<Promise<T>*>(g->root)->take();
+}
+
 /// Throws Panic for a negative number.
 Placement pinned_to(int worker);
 
@@ -76,13 +83,11 @@ class JoinHandle {
   using Case = detail::JoinCase<T>;
 
   JoinHandle() noexcept = default;
-  JoinHandle(JoinHandle&& other) noexcept
-      : g_(std::exchange(other.g_, nullptr)), frame_(std::exchange(other.frame_, nullptr)) {}
+  JoinHandle(JoinHandle&& other) noexcept : g_(std::exchange(other.g_, nullptr)) {}
   /// Drops the one it had.
   JoinHandle& operator=(JoinHandle&& other) noexcept {
     JoinHandle taken(std::move(other));
     std::swap(g_, taken.g_);
-    std::swap(frame_, taken.frame_);
     return *this;
   }
   ~JoinHandle() {
@@ -99,7 +104,6 @@ class JoinHandle {
   std::uint64_t id() const noexcept { return g_ != nullptr ? g_->id : 0; }
   /// As dropping the handle.
   void detach() noexcept {
-    frame_ = nullptr;
     if (g_ != nullptr) detail::drop_handle(std::exchange(g_, nullptr));
   }
 
@@ -107,18 +111,15 @@ class JoinHandle {
   T join_blocking() {
     if (g_ == nullptr) detail::throw_empty_handle();
     detail::join_blocking(g_);
-    detail::take_outcome(g_);
-    return frame_.promise().take();
+    return detail::take_result<T>(g_);
   }
 
  private:
   friend struct detail::SpawnAccess;
   friend Case;
-  JoinHandle(detail::Goroutine* g, std::coroutine_handle<detail::Promise<T>> frame) noexcept
-      : g_(g), frame_(frame) {}
+  explicit JoinHandle(detail::Goroutine* g) noexcept : g_(g) {}
 
   detail::Goroutine* g_ = nullptr;
-  std::coroutine_handle<detail::Promise<T>> frame_;
 };
 
 namespace detail {
@@ -126,17 +127,11 @@ namespace detail {
 template <class T>
 class JoinCase final : public JoinCaseBase {
  public:
-  explicit JoinCase(JoinHandle<T>& handle) : JoinCaseBase(handle.g_), frame_(handle.frame_) {
+  explicit JoinCase(JoinHandle<T>& handle) : JoinCaseBase(handle.g_) {
     if (joined_ == nullptr) throw_empty_handle();
   }
   explicit JoinCase(JoinHandle<T>&& handle) : JoinCase(handle) {}
-  T result() {
-    take_outcome(joined_);
-    return frame_.promise().take();
-  }
-
- private:
-  std::coroutine_handle<Promise<T>> frame_;
+  T result() { return take_result<T>(joined_); }
 };
 
 template <class F>
@@ -206,7 +201,7 @@ struct SpawnAccess {
     if (!frame) throw_go_of_nil();
     Goroutine* g = spawn(frame.promise(), at_end, placement, site);
     task.frame_ = nullptr;
-    return JoinHandle<T>(g, frame);
+    return JoinHandle<T>(g);
   }
 
   template <class F, class... Args>
