@@ -108,3 +108,5 @@ struct FrameStats {
 FrameStats frame_stats();
 
 }  // namespace ringo::detail
+
+#undef RINGO_NOT_INTO_COROUTINES

@@ -320,7 +320,8 @@ concept IsEager = IsOperation<T> && requires(T& operation, Goroutine* g, typenam
   operation.result_of(early);
 };
 
-/// Awaits one such operation, a temporary of the awaiting expression.
+/// Awaits one such operation, a temporary of the awaiting expression. Tries it as it is made, which
+/// leaves less for the frame to remember than a try in await_ready().
 template <class Op>
 class [[nodiscard]] EagerAwaiter {
   using Waiter = OperationAwaiter<typename Op::Case>;
