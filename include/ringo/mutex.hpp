@@ -114,6 +114,7 @@ class Mutex {
   void pass_on() noexcept;
   void forget_waiters() noexcept;
   [[gnu::cold]] void unlock_checked() noexcept;
+  template <bool checked>
   [[gnu::cold, gnu::noinline]] void unlock_afar() noexcept;
   [[gnu::cold]] void note_taken(detail::Goroutine* g, bool of_select) const noexcept;
   void bind(std::uint32_t runtime_id);

@@ -50,7 +50,7 @@ void Mutex::unlock() noexcept {
   if (detail::checks_locks()) [[unlikely]]
     return unlock_checked();
   if (!detail::at_home(runtime_id_)) [[unlikely]]
-    return unlock_afar();
+    return unlock_afar<false>();
   if (!lock_.try_lock()) [[unlikely]]
     return unlock_here<false>();
   if (!held_ || !waiters_.empty()) [[unlikely]]
@@ -61,13 +61,14 @@ void Mutex::unlock() noexcept {
 
 void Mutex::unlock_checked() noexcept {
   if (detail::at_home(runtime_id_)) return unlock_here<true>();
-  detail::call_from_afar_or_die(
-      runtime_id_, lock_, "Mutex", [this] { forget_waiters(); }, [this] { unlock_here<true>(); });
+  unlock_afar<true>();
 }
 
+template <bool checked>
 void Mutex::unlock_afar() noexcept {
   detail::call_from_afar_or_die(
-      runtime_id_, lock_, "Mutex", [this] { forget_waiters(); }, [this] { unlock_here<false>(); });
+      runtime_id_, lock_, "Mutex", [this] { forget_waiters(); },
+      [this] { unlock_here<checked>(); });
 }
 
 void Mutex::note_taken(detail::Goroutine* g, bool of_select) const noexcept {

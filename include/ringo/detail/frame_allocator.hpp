@@ -13,7 +13,8 @@
 // A coroutine may continue on another thread, and a compiler must not keep the
 // address of a thread_local across a suspension. GCC cuts a coroutine into
 // functions before it optimises anything, each of which ends at a suspension, so
-// it cannot. Clang cuts it late: there these two are calls.
+// it cannot. Clang optimises before it cuts, and has kept such addresses
+// (doc/compilers.md): there these two are calls.
 #if defined(__clang__)
 #define RINGO_NOT_INTO_COROUTINES [[gnu::noinline]]
 #else
