@@ -12,6 +12,7 @@
 #include "driver/driver.hpp"
 #include "runtime/records.hpp"
 #include "runtime/run_queue.hpp"
+#include "runtime/spin_policy.hpp"
 #include "runtime/worker_timers.hpp"
 
 namespace ringo::detail {
@@ -172,9 +173,7 @@ class alignas(64) Worker {
   bool brought_forward_ = false;   // since branch_goes_on() was asked last
   std::int64_t branch_began_ = 0;  // when the queue had its turn last
   unsigned idle_rounds_ = 0;
-  bool spin_next_ = false;       // before parking the next time
-  unsigned short_waits_ = 0;     // since it was set last
-  unsigned spin_threshold_ = 1;  // short waits that it takes to set it
+  SpinPolicy spin_policy_;
   std::int64_t coarse_now_ = 0;
   Goroutine* pinned_head_ = nullptr;
   Goroutine* pinned_tail_ = nullptr;

@@ -6,7 +6,6 @@ namespace ringo::detail {
 
 namespace {
 
-constexpr std::int64_t spin_max_ns = 50'000;
 constexpr std::int64_t nap_min_ns = 100'000;
 constexpr std::int64_t nap_max_ns = 5'000'000;
 
@@ -24,21 +23,19 @@ Goroutine* Worker::idle() {
       return g;
     }
   }
-  if (spin_next_) {
-    if (spin(now() + spin_max_ns)) {
-      spin_threshold_ = 1;
-      return nullptr;
+  if (environment_ == nullptr) {
+    const std::int64_t time = now();
+    if (spin_policy_.end_turn(time)) {
+      const bool found = spin(time + SpinPolicy::spin_max_ns);
+      spin_policy_.spun(found, now());
+      if (found) return nullptr;
     }
-    spin_next_ = false;
-    // In vain: whoever has to bring the work may need this very core. Try less often.
-    if (spin_threshold_ < 1024) spin_threshold_ *= 2;
   }
   park();
   return nullptr;
 }
 
-/// Looks for work without sleeping, for a while: being woken by the kernel costs tens of
-/// microseconds on a virtual machine, more than most answers take.
+/// Looks for work without sleeping, for a while (see SpinPolicy).
 bool Worker::spin(std::int64_t until) {
   for (;;) {
     for (int i = 0; i < 16; ++i) {
@@ -106,13 +103,7 @@ void Worker::park() {
   if (limit != 0) {
     std::int64_t before = environment_ == nullptr ? now() : 0;
     driver_->poll(limit);
-    if (environment_ == nullptr) {
-      // A wait that spinning would have saved; after enough of them, spin before the next one.
-      if (now() - before < spin_max_ns && ++short_waits_ >= spin_threshold_) {
-        short_waits_ = 0;
-        spin_next_ = true;
-      }
-    }
+    if (environment_ == nullptr) spin_policy_.slept(before, now());
   }
   if (!alone_) runtime_.sleeping.fetch_sub(1, std::memory_order_seq_cst);
   asleep_.store(false, std::memory_order_seq_cst);

@@ -1,0 +1,54 @@
+// Whether a worker that has nothing to run spins before it sleeps.
+#pragma once
+
+#include <cstdint>
+
+namespace ringo::detail {
+
+/// Being woken by the kernel costs tens of microseconds on a virtual machine, more than most
+/// answers take to come, so spinning pays while waits are short. It does not pay after a turn (what
+/// a worker does between two waits) that was long itself: beside it the wake-up is small, and many
+/// are served in such a turn because they gathered during the wait. Who takes them one by one does
+/// the same work in more system calls. Times are in ns. For the worker's thread only.
+class SpinPolicy {
+ public:
+  static constexpr std::int64_t spin_max_ns = 50'000;
+  static constexpr std::int64_t brief_turn_ns = 50'000;
+  static constexpr unsigned threshold_max = 1024;
+
+  /// A turn ends. True: spin for spin_max_ns and say spun(). If that was in vain, or false: sleep
+  /// and say slept().
+  bool end_turn(std::int64_t now) noexcept {
+    brief_ = now - turn_began_ < brief_turn_ns;
+    return brief_ && spin_next_;
+  }
+
+  void spun(bool found_work, std::int64_t now) noexcept {
+    if (found_work) {
+      threshold_ = 1;
+      turn_began_ = now;
+      return;
+    }
+    // Whoever has to bring the work may need this very core. Try less often.
+    spin_next_ = false;
+    if (threshold_ < threshold_max) threshold_ *= 2;
+  }
+
+  void slept(std::int64_t began, std::int64_t now) noexcept {
+    turn_began_ = now;
+    // A wait that spinning would have saved; after enough of them, spin before the next one.
+    if (brief_ && now - began < spin_max_ns && ++short_waits_ >= threshold_) {
+      short_waits_ = 0;
+      spin_next_ = true;
+    }
+  }
+
+ private:
+  std::int64_t turn_began_ = 0;
+  bool brief_ = false;  // the turn that ended last
+  bool spin_next_ = false;
+  unsigned short_waits_ = 0;  // since it was set last
+  unsigned threshold_ = 1;    // short waits that it takes to set it
+};
+
+}  // namespace ringo::detail
