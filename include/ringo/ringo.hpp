@@ -20,6 +20,7 @@
 #include <ringo/result.hpp>
 #include <ringo/run.hpp>
 #include <ringo/select.hpp>
+#include <ringo/select_dyn.hpp>
 #include <ringo/signals.hpp>
 #include <ringo/single_flight.hpp>
 #include <ringo/sync.hpp>

@@ -9,6 +9,7 @@
 #include <array>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include <ringo/detail/channel_core.hpp>
 #include <ringo/detail/lock_check.hpp>
@@ -349,24 +350,6 @@ bool SelectBase::ends_from_outside() const noexcept {
   return false;
 }
 
-// --- select_dyn ---------------------------------------------------------------------------------
-
-SelectList::SelectList(std::size_t count) {
-  if (count > 65536) panic("select_dyn: too many cases (at most 65536)");
-  list_.resize(count);
-}
-
-void SelectList::set(std::size_t index, CaseBase* one) {
-  if (one == nullptr) {
-    if (has_default_) panic("select_dyn: more than one otherwise()");
-    has_default_ = true;
-  }
-  list_[index] = one;
-}
-
-void throw_case_used() {
-  panic("select_dyn: this case's operation was used up by a select before");
-}
 void unreachable_without_cases() { fatal("a select without cases went on"); }
 
 }  // namespace ringo::detail

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include <ringo/select_dyn.hpp>
 #include <ringo/time.hpp>
 
 #include "support.hpp"

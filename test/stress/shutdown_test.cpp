@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <ringo/select.hpp>
+#include <ringo/select_dyn.hpp>
 #include <ringo/time.hpp>
 
 #include "../conformance/support.hpp"

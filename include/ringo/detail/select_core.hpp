@@ -4,13 +4,11 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include <ringo/detail/wait.hpp>
 
 namespace ringo::detail {
 
-[[noreturn]] void throw_case_used();
 [[noreturn]] void unreachable_without_cases();
 
 /// Tries the cases, registers them, waits. `cases` has one entry per case, null for the default;
@@ -74,20 +72,6 @@ class SelectBase : public CaseBase {
   bool has_default_;
   bool top_first_;
   bool others_first_ = false;  // than the channels
-};
-
-/// The list of cases of select_dyn. Throws Panic above 65536 cases and for a second default.
-class SelectList {
- public:
-  explicit SelectList(std::size_t count);
-  void set(std::size_t index, CaseBase* one);
-  CaseBase** data() noexcept { return list_.data(); }
-  std::size_t size() const noexcept { return list_.size(); }
-  bool has_default() const noexcept { return has_default_; }
-
- private:
-  std::vector<CaseBase*> list_;
-  bool has_default_ = false;
 };
 
 }  // namespace ringo::detail
