@@ -113,7 +113,7 @@ class SelectCase {
 /// Panic above 65536 cases or for two defaults. Allocates.
 class [[nodiscard("co_await it")]] select_dyn {
  public:
-  [[nodiscard("co_await it")]] explicit select_dyn(std::vector<SelectCase> & cases,
+  [[nodiscard("co_await it")]] explicit select_dyn(std::vector<SelectCase>& cases,
                                                    bool top_first = false)
       : cases_(&cases), top_first_(top_first) {}
 
@@ -157,7 +157,7 @@ class [[nodiscard("co_await it")]] select_dyn {
     Base base_;
   };
 
-  Awaiter ringo_await(detail::Goroutine * g) { return Awaiter(g, *cases_, top_first_); }
+  Awaiter ringo_await(detail::Goroutine* g) { return Awaiter(g, *cases_, top_first_); }
 
  private:
   std::vector<SelectCase>* cases_;

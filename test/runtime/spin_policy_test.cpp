@@ -24,11 +24,11 @@ struct Idler {
     policy.slept(began, time += wait);
   }
   void spin(bool found) { policy.spun(found, time += found ? moment : SpinPolicy::spin_max_ns); }
-  /// Has waited shortly after a brief turn.
+  /// Its first turn is over, a long one, for it began with the runtime.
   static Idler awake() {
     Idler idler;
     idler.work(0);
-    idler.sleep(moment);  // the first turn began with the runtime, and was long
+    idler.sleep(moment);
     return idler;
   }
 };
