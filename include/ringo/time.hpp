@@ -86,7 +86,8 @@ class [[nodiscard("co_await it")]] Sleep {
 
 /// Pauses the goroutine for at least d (Go's time.Sleep); returns at once, without yielding, if d
 /// is not positive. Absurdly long times never end. Cancellable; also a case of select. The moment
-/// of waking is fixed at the call.
+/// of waking is fixed at the call; an idle worker wakes up to the timer slack of its thread later
+/// (PR_SET_TIMERSLACK of prctl(2); 50 us unless set).
 template <class Rep, class Period>
 Sleep sleep_for(std::chrono::duration<Rep, Period> d) noexcept {
   std::chrono::nanoseconds ns = detail::saturate(d);

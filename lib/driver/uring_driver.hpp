@@ -172,6 +172,7 @@ class UringDriver final : public Driver {
   CancelLink canceling_{&canceling_, &canceling_};  // sources with something in `canceling`
   bool cancel_missed_ = false;
   std::thread::id owner_ = std::this_thread::get_id();
+  std::int64_t slack_ns_ = 0;  // no wait is shorter than this
 
   // The bell. wake() writes to it only when `rung_` was false, so a crowd of wakers costs one
   // write; it is cleared before poll() returns, and the exchanges order whatever a waker did before

@@ -149,7 +149,7 @@ class alignas(64) Worker {
   Goroutine* idle();
   Goroutine* steal() noexcept;
   Goroutine* steal_slot() noexcept;
-  bool spin(std::int64_t until);
+  SpinPolicy::End spin(std::int64_t until);
   void park();
   std::int64_t park_limit() noexcept;
 

@@ -26,9 +26,9 @@ Goroutine* Worker::idle() {
   if (environment_ == nullptr) {
     const std::int64_t time = now();
     if (spin_policy_.end_turn(time)) {
-      const bool found = spin(time + SpinPolicy::spin_max_ns);
-      spin_policy_.spun(found, now());
-      if (found) return nullptr;
+      const SpinPolicy::End end = spin(time + SpinPolicy::spin_max_ns);
+      spin_policy_.spun(end, now());
+      if (end != SpinPolicy::End::time) return nullptr;
     }
   }
   park();
@@ -36,21 +36,24 @@ Goroutine* Worker::idle() {
 }
 
 /// Looks for work without sleeping, for a while (see SpinPolicy).
-bool Worker::spin(std::int64_t until) {
+SpinPolicy::End Worker::spin(std::int64_t until) {
+  using End = SpinPolicy::End;
   for (;;) {
     for (int i = 0; i < 16; ++i) {
       if (inbox_.load(std::memory_order_relaxed) != nullptr || runtime_.stopping() ||
           runtime_.world().wanted()) {
         drain_inbox();
-        return true;
+        return End::work;
       }
-      if (driver_->in_flight() > 0 && driver_->may_have_work() && driver_->poll(0) > 0) return true;
-      if (!alone_ && slot_.load(std::memory_order_relaxed) != nullptr) return true;
+      if (driver_->in_flight() > 0 && driver_->may_have_work() && driver_->poll(0) > 0) {
+        return End::work;
+      }
+      if (!alone_ && slot_.load(std::memory_order_relaxed) != nullptr) return End::work;
       cpu_relax();
     }
     std::int64_t time = now();
-    if (timers.next_deadline() <= time) return timers.fire_due(time);
-    if (time >= until) return false;
+    if (timers.next_deadline() <= time && timers.fire_due(time)) return End::timer;
+    if (time >= until) return End::time;
   }
 }
 
@@ -100,16 +103,19 @@ void Worker::park() {
   }
   std::int64_t limit = look_again ? 0 : park_limit();
   if (limit != 0) limit = runtime_.deadlock_watch().before_sleep(*this, limit);
+  std::int64_t began = 0;
+  std::int64_t ended = 0;
   if (limit != 0) {
-    std::int64_t before = environment_ == nullptr ? now() : 0;
+    if (environment_ == nullptr) began = now();
     driver_->poll(limit);
-    if (environment_ == nullptr) spin_policy_.slept(before, now());
+    if (environment_ == nullptr) ended = now();
   }
   if (!alone_) runtime_.sleeping.fetch_sub(1, std::memory_order_seq_cst);
   asleep_.store(false, std::memory_order_seq_cst);
   runtime_.watchdog().worker_is_awake();
   drain_inbox();
-  if (timers.next_deadline() != INT64_MAX) timers.fire_due(now());
+  const bool fired = timers.next_deadline() != INT64_MAX && timers.fire_due(now());
+  if (ended != 0) spin_policy_.slept(began, ended, fired);
 }
 
 // --- stealing -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // The bell, and how long a poll() waits.
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <atomic>
@@ -242,6 +243,20 @@ TEST_CASE("a timeout is never cut short, and not rounded up to the next millisec
       CHECK(punctual);
     }
   });
+}
+
+TEST_CASE("io_uring: a wait takes as long as the thread's timer slack, unless something comes") {
+  const int before = ::prctl(PR_GET_TIMERSLACK);
+  REQUIRE(::prctl(PR_SET_TIMERSLACK, 20 * ms) == 0);
+  if (const auto driver = make_uring()) {
+    run_idle(*driver);
+    const auto begin = Clock::now();
+    CHECK(driver->poll(1'000) == 0);
+    CHECK(Clock::now() - begin >= 20ms);
+    driver->wake();
+    CHECK(driver->poll(1'000) == 1);
+  }
+  ::prctl(PR_SET_TIMERSLACK, before);
 }
 
 TEST_CASE("a timeout ends at once when something comes") {

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 using ringo::detail::SpinPolicy;
+using End = SpinPolicy::End;
 
 namespace {
 
@@ -19,11 +20,13 @@ struct Idler {
   std::int64_t time = 1'000'000'000;
 
   bool work(std::int64_t turn) { return policy.end_turn(time += turn); }
-  void sleep(std::int64_t wait) {
+  void sleep(std::int64_t wait, bool until_timer = false) {
     const std::int64_t began = time;
-    policy.slept(began, time += wait);
+    policy.slept(began, time += wait, until_timer);
   }
-  void spin(bool found) { policy.spun(found, time += found ? moment : SpinPolicy::spin_max_ns); }
+  void spin(End end) {
+    policy.spun(end, time += end == End::time ? SpinPolicy::spin_max_ns : moment);
+  }
   /// Its first turn is over, a long one, for it began with the runtime.
   static Idler awake() {
     Idler idler;
@@ -58,7 +61,7 @@ TEST_CASE("after a long turn a worker sleeps, and such a wait does not begin it"
   CHECK_FALSE(idler.work(brief));
   idler.sleep(moment);
   CHECK(idler.work(brief));
-  idler.spin(true);
+  idler.spin(End::work);
   CHECK_FALSE(idler.work(SpinPolicy::brief_turn_ns));
   idler.sleep(moment);
   CHECK(idler.work(brief));  // it had been worth it
@@ -70,7 +73,7 @@ TEST_CASE("as long as it finds work and turns are brief it goes on") {
   idler.sleep(moment);
   for (int i = 0; i < 1000; ++i) {
     REQUIRE(idler.work(brief));
-    idler.spin(true);
+    idler.spin(End::work);
   }
 }
 
@@ -80,18 +83,42 @@ TEST_CASE("each time in vain it takes twice as many short waits, until it finds 
   idler.sleep(moment);
   for (int short_waits : {2, 4, 8}) {
     REQUIRE(idler.work(brief));
-    idler.spin(false);
+    idler.spin(End::time);
     for (int i = 0; i < short_waits; ++i) {
       if (i != 0) REQUIRE_FALSE(idler.work(brief));
       idler.sleep(moment);
     }
   }
   REQUIRE(idler.work(brief));
-  idler.spin(true);
+  idler.spin(End::work);
   CHECK(idler.work(brief));
-  idler.spin(false);  // from one again
+  idler.spin(End::time);  // from one again
   idler.sleep(moment);
   CHECK_FALSE(idler.work(brief));
   idler.sleep(moment);
+  CHECK(idler.work(brief));
+}
+
+TEST_CASE("a timer's short wait does not begin it") {
+  Idler idler = Idler::awake();
+  for (int i = 0; i < 1000; ++i) {
+    REQUIRE_FALSE(idler.work(brief));
+    idler.sleep(moment, true);
+  }
+  REQUIRE_FALSE(idler.work(brief));
+  idler.sleep(moment);
+  CHECK(idler.work(brief));
+}
+
+TEST_CASE("a timer ends it until there is other work, which begins it as soon as before") {
+  Idler idler = Idler::awake();
+  idler.work(brief);
+  idler.sleep(moment);
+  for (int i = 0; i < 100; ++i) {
+    REQUIRE(idler.work(brief));
+    idler.spin(End::timer);
+    REQUIRE_FALSE(idler.work(brief));
+    idler.sleep(moment);
+  }
   CHECK(idler.work(brief));
 }
