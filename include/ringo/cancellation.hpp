@@ -98,10 +98,13 @@ detail::ScopedTask<T> shield(Task<T> task) noexcept {
 
 namespace detail {
 
-template <class T>
-Task<typename TimedResult<T>::type> run_until(TimePoint deadline, Task<T> task) {
+inline auto limited(TimePoint deadline) { return with_deadline(this_context(), deadline); }
+inline auto limited(std::chrono::nanoseconds d) { return with_timeout(this_context(), d); }
+
+template <class When, class T>
+Task<typename TimedResult<T>::type> run_until(When when, Task<T> task) {
   using Outcome = typename TimedResult<T>::type;
-  auto [limit, cancel] = with_deadline(this_context(), deadline);
+  auto [limit, cancel] = limited(when);
   try {
     if constexpr (std::is_void_v<T>) {
       co_await with_context(limit, std::move(task));
@@ -124,12 +127,11 @@ Task<typename TimedResult<T>::type> run_until(TimePoint deadline, Task<T> task) 
 /// Awaits a Task for at most d: yields Result<T> of what it returns (Result<R> itself if it returns
 /// one), with Errc::timeout (equal to std::errc::timed_out) if it did not end in time. Then its
 /// waits were cancelled and it has unwound; so this returns when the Task has ended, which takes
-/// longer than d if it does not wait or shields what it does. The time runs from this call.
+/// longer than d if it does not wait or shields what it does. d begins with the co_await.
 template <class Rep, class Period, class T>
 Task<typename detail::TimedResult<T>::type> with_timeout(std::chrono::duration<Rep, Period> d,
                                                          Task<T> task) {
-  return detail::run_until(detail::time_point(detail::due_in(detail::saturate(d))),
-                           std::move(task));
+  return detail::run_until(detail::saturate(d), std::move(task));
 }
 
 /// Awaits a Task until that moment at the latest; as with_timeout(d, task).

@@ -32,7 +32,7 @@ inline TimePoint time_point(std::int64_t ns) noexcept {
 class DeadlineCase : public CaseBase {
  public:
   bool try_take() override;
-  Enlist enlist() final;
+  Enlist enlist() override;
   void withdraw() noexcept final;
   bool looks_ready() final;
   WaitReason reason() const noexcept { return WaitReason::sleep; }
@@ -45,6 +45,7 @@ class DeadlineCase : public CaseBase {
   }
   ~DeadlineCase() = default;
   std::int64_t when() const noexcept { return timer_.when; }
+  void set_when(std::int64_t when) noexcept { timer_.when = when; }
 
  private:
   struct Timer : TimerNode {
@@ -307,7 +308,19 @@ struct TimedResult<Result<R>> {
   using type = Result<R>;
 };
 
-/// An operation against a deadline: a wait with two cases, of which the operation has precedence.
+/// Ends a wait that has lasted for so long. An operation that does not have to wait does not read
+/// the clock.
+class LimitCase final : public DeadlineCase {
+ public:
+  explicit LimitCase(std::chrono::nanoseconds d) noexcept
+      : DeadlineCase(d.count() > 0 ? INT64_MAX : 0, d.count() > 0), d_(d) {}
+  Enlist enlist() override;
+
+ private:
+  std::chrono::nanoseconds d_;
+};
+
+/// An operation against a limit: a wait with two cases, of which the operation has precedence.
 template <class Case>
 class TimeoutAwaiter final : public SelectBase {
   using Yield = decltype(std::declval<Case&>().result());
@@ -316,7 +329,7 @@ class TimeoutAwaiter final : public SelectBase {
   using Outcome = typename TimedResult<Yield>::type;
 
   template <class Op>
-  TimeoutAwaiter(Goroutine* g, Op&& op, After& limit)
+  TimeoutAwaiter(Goroutine* g, Op&& op, std::chrono::nanoseconds limit)
       : SelectBase(g, list_, 2, false, true), case_(std::forward<Op>(op)), limit_(limit) {
     case_.node.g = g;
     limit_.node.g = g;
@@ -341,7 +354,7 @@ class TimeoutAwaiter final : public SelectBase {
  private:
   CaseBase* list_[2];
   Case case_;
-  AfterCase limit_;
+  LimitCase limit_;
 };
 
 template <class Op>
@@ -356,7 +369,7 @@ class [[nodiscard("co_await it")]] WithTimeout {
   }
 
  private:
-  After limit_;
+  std::chrono::nanoseconds limit_;
   Op op_;
 };
 
@@ -364,8 +377,9 @@ class [[nodiscard("co_await it")]] WithTimeout {
 
 /// Awaits an operation for at most d: `auto r = co_await with_timeout(1s, ch.recv())` yields
 /// Result<R> of what the operation yields (Result<R> itself for I/O), with Errc::timeout (equal to
-/// std::errc::timed_out) if it did not take place in time; then it had no effect. A d that is not
-/// positive still lets an operation succeed that can proceed at once. Cancellable.
+/// std::errc::timed_out) if it did not take place in time; then it had no effect. d begins with the
+/// co_await. One that is not positive still lets an operation succeed that can proceed at once.
+/// Cancellable.
 template <class Rep, class Period, class Op>
   requires detail::IsOperation<std::remove_cvref_t<Op>>
 detail::WithTimeout<Op> with_timeout(std::chrono::duration<Rep, Period> d, Op&& operation) {

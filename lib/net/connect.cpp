@@ -147,7 +147,8 @@ TaskAwaiter<Result<TcpStream>> ConnectOp::ringo_await(Goroutine*) {
 }
 
 TaskAwaiter<Result<TcpStream>> TimedConnect::ringo_await(Goroutine*) {
-  Task<Result<TcpStream>> task = start(std::move(op_.target_), op_.address_, due_);
+  Task<Result<TcpStream>> task =
+      start(std::move(op_.target_), op_.address_, ringo::detail::due_in(limit_));
   return TaskAwaiter<Result<TcpStream>>(task);
 }
 

@@ -71,7 +71,7 @@ WriteOp::Awaiter WriteOp::ringo_await(Goroutine* g) noexcept {
 }
 
 WriteOp::Awaiter TimedWrite::ringo_await(Goroutine* g) noexcept {
-  return WriteOp::Awaiter(g, op_, due_);
+  return WriteOp::Awaiter(g, op_, ringo::detail::due_in(limit_));
 }
 
 void WriteOp::Awaiter::begin() noexcept {

@@ -40,6 +40,11 @@ Enlist DeadlineCase::enlist() {
   return Enlist::waiting;
 }
 
+Enlist LimitCase::enlist() {
+  set_when(due_in(d_));
+  return DeadlineCase::enlist();
+}
+
 void DeadlineCase::withdraw() noexcept {
   if (queue_->remove(timer_)) node.linked.store(false, std::memory_order_relaxed);
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include <ringo/cancellation.hpp>
 #include <ringo/channel.hpp>
 #include <ringo/go.hpp>
 #include <ringo/mutex.hpp>
@@ -40,7 +41,10 @@ class World : public detail::Environment {
  public:
   explicit World(std::uint64_t seed) : seed_(seed), dice_(seed * 2 + 1) {}
 
-  std::int64_t now() override { return time; }
+  std::int64_t now() override {
+    ++clock_reads;
+    return time;
+  }
   std::uint64_t seed(unsigned worker) override { return seed_ * 1000 + worker; }
   std::size_t pick_ready(std::size_t count) override {
     CHECK_GT(count, 1u);
@@ -55,6 +59,7 @@ class World : public detail::Environment {
   }
 
   std::int64_t time = 5 * hour;
+  int clock_reads = 0;
   int picks = 0;
   int answers = 0;
   int drivers = 0;  // that live
@@ -214,6 +219,31 @@ TEST_CASE("environment: the clock is the world's") {
   CHECK(woken == std::vector<std::int64_t>{hour, 2 * hour, 3 * hour, 4 * hour + hour / 2});
   CHECK(due.time_since_epoch().count() == begun + 4 * hour);
   CHECK(std::chrono::steady_clock::now() - real < 5s);
+}
+
+TEST_CASE(
+    "with_timeout: the limit begins with the co_await, and needs no clock until there is a wait") {
+  World world(3);
+  run_in(world, [&]() -> Task<> {
+    Channel<int> channel(1);
+    auto early = with_timeout(1h, channel.recv());
+    co_await sleep_for(2h);
+    std::int64_t before = world.time;
+    CHECK((co_await early).error() == Errc::timeout);
+    CHECK(world.time - before == hour);
+
+    const auto receive = [&]() -> Task<> { (void)co_await channel.recv(); };
+    auto early_task = with_timeout(1h, receive());
+    co_await sleep_for(2h);
+    before = world.time;
+    CHECK((co_await std::move(early_task)).error() == Errc::timeout);
+    CHECK(world.time - before == hour);
+
+    CHECK(channel.try_send(1));
+    before = world.clock_reads;
+    CHECK((co_await with_timeout(1h, channel.recv())).value() == 1);
+    CHECK(world.clock_reads == before);
+  });
 }
 
 TEST_CASE("environment: the order of ready goroutines is the world's") {

@@ -402,29 +402,27 @@ class TcpListener {
 /// A write with a time limit, see with_timeout().
 class [[nodiscard("co_await it")]] TimedWrite {
  public:
-  TimedWrite(std::chrono::nanoseconds d, WriteOp op) noexcept
-      : op_(std::move(op)), due_(ringo::detail::due_in(d)) {}
+  TimedWrite(std::chrono::nanoseconds d, WriteOp op) noexcept : op_(std::move(op)), limit_(d) {}
   WriteOp::Awaiter ringo_await(ringo::detail::Goroutine* g) noexcept;
 
  private:
   WriteOp op_;
-  std::int64_t due_;
+  std::chrono::nanoseconds limit_;
 };
 
 /// A connect with a time limit, see with_timeout().
 class [[nodiscard("co_await it")]] TimedConnect {
  public:
-  TimedConnect(std::chrono::nanoseconds d, ConnectOp op) noexcept
-      : op_(std::move(op)), due_(ringo::detail::due_in(d)) {}
+  TimedConnect(std::chrono::nanoseconds d, ConnectOp op) noexcept : op_(std::move(op)), limit_(d) {}
   ringo::detail::TaskAwaiter<Result<TcpStream>> ringo_await(ringo::detail::Goroutine* g);
 
  private:
   ConnectOp op_;
-  std::int64_t due_;
+  std::chrono::nanoseconds limit_;
 };
 
-/// Ends a write or a connect with std::errc::timed_out if it takes longer than d. A write may have
-/// been sent in part by then (see its `written`).
+/// Ends a write or a connect with std::errc::timed_out if it takes longer than d, which begins with
+/// the co_await. A write may have been sent in part by then (see its `written`).
 template <class Rep, class Period>
 TimedWrite with_timeout(std::chrono::duration<Rep, Period> d, WriteOp op) noexcept {
   return TimedWrite(ringo::detail::saturate(d), std::move(op));
