@@ -171,7 +171,7 @@ void dispose(Goroutine* g, RecordCache* records) noexcept {
     records->give(g);
   } else {
     link(*g, nullptr);
-    RecordPool::instance().give_batch(g);
+    RecordPool::instance().give_batch({g, 1});
   }
 }
 

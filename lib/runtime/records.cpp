@@ -10,12 +10,12 @@ RecordPool& RecordPool::instance() noexcept {
   return *pool;
 }
 
-Goroutine* RecordPool::take_batch() {
+RecordPool::Batch RecordPool::take_batch() {
   std::lock_guard guard(mutex_);
   if (!batches_.empty()) {
-    Goroutine* chain = batches_.back();
+    const Batch batch = batches_.back();
     batches_.pop_back();
-    return chain;
+    return batch;
   }
   batches_.reserve(slab_count_ * 4 + 4);  // so that give_batch() seldom allocates
   auto* slab = new Slab;
@@ -24,19 +24,20 @@ Goroutine* RecordPool::take_batch() {
   slab->next = slabs_.load(std::memory_order_relaxed);
   slabs_.store(slab, std::memory_order_release);
   ++slab_count_;
-  return records;
+  return {records, slab_size};
 }
 
-void RecordPool::give_batch(Goroutine* chain) noexcept {
+void RecordPool::give_batch(Batch batch) noexcept {
   std::lock_guard guard(mutex_);
-  batches_.push_back(chain);
+  batches_.push_back(batch);
 }
 
 RecordCache::~RecordCache() { spill(0); }
 
 void RecordCache::refill() {
-  free_ = RecordPool::instance().take_batch();
-  for (Goroutine* g = free_; g != nullptr; g = next_free(*g)) ++count_;
+  const RecordPool::Batch batch = RecordPool::instance().take_batch();
+  free_ = batch.chain;
+  count_ = batch.count;
 }
 
 void RecordCache::spill(std::size_t keep) noexcept {
@@ -51,7 +52,7 @@ void RecordCache::spill(std::size_t keep) noexcept {
     free_ = next_free(*last);
     link(*last, nullptr);
     count_ -= taken;
-    RecordPool::instance().give_batch(chain);
+    RecordPool::instance().give_batch({chain, taken});
   }
 }
 

@@ -22,9 +22,16 @@ class RecordPool {
  public:
   static RecordPool& instance() noexcept;
 
-  /// A chain of free records, linked as by link(). Throws std::bad_alloc.
-  Goroutine* take_batch();
-  void give_batch(Goroutine* chain) noexcept;
+  /// Free records, chained as by link(); counted, since who takes them would have to fetch each
+  /// from the core that wrote it last.
+  struct Batch {
+    Goroutine* chain;
+    std::size_t count;
+  };
+
+  /// Throws std::bad_alloc.
+  Batch take_batch();
+  void give_batch(Batch batch) noexcept;
 
   /// Visits every record, free ones included, without a lock.
   template <class F>
@@ -59,7 +66,7 @@ class RecordPool {
   std::atomic<Slab*> slabs_{nullptr};
   std::mutex mutex_;
   std::size_t slab_count_ = 0;
-  std::vector<Goroutine*> batches_;
+  std::vector<Batch> batches_;
 };
 
 /// Free records of one worker. Not thread-safe.
