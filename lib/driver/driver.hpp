@@ -147,9 +147,9 @@ class Driver {
   virtual const char* name() const noexcept = 0;
 
   /// Submits what is queued, handles what has completed (running the callbacks), and if nothing
-  /// had completed waits up to timeout_ns for something (0: does not wait; negative: no limit), and
-  /// by the thread's timer slack longer (PR_SET_TIMERSLACK of prctl(2)).
-  /// Returns the number of completions handled, the bell included; EINTR is handled inside.
+  /// had completed waits up to timeout_ns for something (0: does not wait; negative: no limit), or
+  /// as much longer as the thread's timer slack allows (PR_SET_TIMERSLACK of prctl(2)). Returns the
+  /// number of completions handled, the bell included; EINTR is handled inside.
   virtual int poll(std::int64_t timeout_ns) = 0;
 
   /// Submits what is queued, and leaves what has completed to the next poll().

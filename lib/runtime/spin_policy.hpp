@@ -14,7 +14,7 @@ namespace ringo::detail {
 /// to be some 50 us more punctual. Times are in ns. For the worker's thread only.
 class SpinPolicy {
  public:
-  /// What ended a wait.
+  /// What ended spinning; `time`: nothing did, for spin_max_ns.
   enum class End : std::uint8_t { work, timer, time };
 
   static constexpr std::int64_t spin_max_ns = 50'000;
