@@ -34,6 +34,13 @@ struct Idler {
     idler.sleep(moment);
     return idler;
   }
+  /// Has waited shortly after a brief turn, too, and spins when the next one ends.
+  static Idler eager() {
+    Idler idler = awake();
+    idler.work(brief);
+    idler.sleep(moment);
+    return idler;
+  }
 };
 
 }  // namespace
@@ -68,9 +75,7 @@ TEST_CASE("after a long turn a worker sleeps, and such a wait does not begin it"
 }
 
 TEST_CASE("as long as it finds work and turns are brief it goes on") {
-  Idler idler = Idler::awake();
-  idler.work(brief);
-  idler.sleep(moment);
+  Idler idler = Idler::eager();
   for (int i = 0; i < 1000; ++i) {
     REQUIRE(idler.work(brief));
     idler.spin(End::work);
@@ -78,9 +83,7 @@ TEST_CASE("as long as it finds work and turns are brief it goes on") {
 }
 
 TEST_CASE("each time in vain it takes twice as many short waits, until it finds work") {
-  Idler idler = Idler::awake();
-  idler.work(brief);
-  idler.sleep(moment);
+  Idler idler = Idler::eager();
   for (int short_waits : {2, 4, 8}) {
     REQUIRE(idler.work(brief));
     idler.spin(End::time);
@@ -111,9 +114,7 @@ TEST_CASE("a timer's short wait does not begin it") {
 }
 
 TEST_CASE("a timer ends it until there is other work, which begins it as soon as before") {
-  Idler idler = Idler::awake();
-  idler.work(brief);
-  idler.sleep(moment);
+  Idler idler = Idler::eager();
   for (int i = 0; i < 100; ++i) {
     REQUIRE(idler.work(brief));
     idler.spin(End::timer);
